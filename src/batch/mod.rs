@@ -1,0 +1,214 @@
+//! A batch: a tensor, its labels, and where each row came from.
+
+mod pool;
+mod rows;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array1, Array4, ArrayView1, ArrayView4, ArrayViewMut4};
+
+use crate::config::Layout;
+use crate::element::Element;
+
+pub(crate) use pool::{Buffer, Pool};
+pub(crate) use rows::{Row, Rows};
+
+/// The label of a sample that has none, in [`Batch::labels`].
+pub const NO_LABEL: i64 = -1;
+
+/// Where a row of a batch came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    pub(crate) path: PathBuf,
+    pub(crate) index: u64,
+    pub(crate) position: u64,
+    pub(crate) label: Option<u32>,
+    pub(crate) padding: bool,
+    pub(crate) replaces: Option<u64>,
+}
+
+impl Sample {
+    /// The file, relative to the source's root.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its index in the source's order.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Its position in the epoch.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The number of its class folder; `None` where there are none.
+    #[must_use]
+    pub fn label(&self) -> Option<u32> {
+        self.label
+    }
+
+    /// Whether it only fills up the last batch
+    /// ([`LastBatch::Pad`](crate::LastBatch::Pad)), having been delivered
+    /// before.
+    #[must_use]
+    pub fn is_padding(&self) -> bool {
+        self.padding
+    }
+
+    /// The index of the failed sample in whose place it stands
+    /// ([`OnError::Replace`](crate::OnError::Replace)).
+    #[must_use]
+    pub fn replaces(&self) -> Option<u64> {
+        self.replaces
+    }
+}
+
+/// `n` images of one size with their labels.
+///
+/// A batch owns its memory. Keep it, send it to another thread, collect a whole
+/// epoch of them; dropped, its memory serves the next batch. Memory kept beyond
+/// `held_batches` comes on top of the loader's bound.
+pub struct Batch<T: Element = f32> {
+    buffer: Buffer<T>,
+    shape: [usize; 4],
+    layout: Layout,
+    labels: Array1<i64>,
+    samples: Vec<Sample>,
+    epoch: u64,
+    index: u64,
+}
+
+impl<T: Element> Batch<T> {
+    /// `shape` is `[n, ..]` with `n == samples.len()`, its product at most the
+    /// buffer's length.
+    pub(crate) fn new(
+        buffer: Buffer<T>,
+        shape: [usize; 4],
+        layout: Layout,
+        samples: Vec<Sample>,
+        epoch: u64,
+        index: u64,
+    ) -> Self {
+        debug_assert!(shape.iter().product::<usize>() <= buffer.as_slice().len());
+        let label = |sample: &Sample| sample.label.map_or(NO_LABEL, i64::from);
+        let labels = samples.iter().map(label).collect();
+        Batch { buffer, shape, layout, labels, samples, epoch, index }
+    }
+
+    /// The images, row-major: `[n, 3, height, width]` with
+    /// [`Layout::Chw`], `[n, height, width, 3]` with [`Layout::Hwc`].
+    #[must_use]
+    pub fn images(&self) -> ArrayView4<'_, T> {
+        view(self.shape, self.as_slice())
+    }
+
+    /// The images, to be changed in place (mixing, noise, a mask).
+    #[must_use]
+    pub fn images_mut(&mut self) -> ArrayViewMut4<'_, T> {
+        let values = self.values();
+        let memory = &mut self.buffer.as_mut_slice()[..values];
+        match ArrayViewMut4::from_shape(self.shape, memory) {
+            Ok(view) => view,
+            Err(_) => unreachable!("the slice is as long as the shape says"),
+        }
+    }
+
+    /// The same values as one slice in the order of [`images`](Self::images).
+    #[must_use]
+    pub fn as_slice(&self) -> &[T] {
+        &self.buffer.as_slice()[..self.values()]
+    }
+
+    /// The class numbers, `[n]`; [`NO_LABEL`] where a sample has none.
+    #[must_use]
+    pub fn labels(&self) -> ArrayView1<'_, i64> {
+        self.labels.view()
+    }
+
+    /// Where each row came from, in the order of the rows.
+    #[must_use]
+    pub fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// `n`: the number of images.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Never true for a batch that a loader delivers.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// The epoch it belongs to.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Its number in the epoch, from 0.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The order of the axes of [`images`](Self::images).
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The images as an array of their own, without copying. The loader
+    /// allocates other memory for a later batch, which costs a page fault for
+    /// every 4 KiB of it.
+    #[must_use]
+    pub fn into_array(self) -> Array4<T> {
+        self.into_parts().0
+    }
+
+    /// The images, the labels and the samples, without copying.
+    #[must_use]
+    pub fn into_parts(self) -> (Array4<T>, Array1<i64>, Vec<Sample>) {
+        let values = self.values();
+        let mut memory = self.buffer.into_vec();
+        memory.truncate(values);
+        match Array4::from_shape_vec(self.shape, memory) {
+            Ok(images) => (images, self.labels, self.samples),
+            Err(_) => unreachable!("the vector is as long as the shape says"),
+        }
+    }
+
+    fn values(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+fn view<T>(shape: [usize; 4], values: &[T]) -> ArrayView4<'_, T> {
+    match ArrayView4::from_shape(shape, values) {
+        Ok(view) => view,
+        Err(_) => unreachable!("the slice is as long as the shape says"),
+    }
+}
+
+impl<T: Element> fmt::Debug for Batch<T> {
+    /// Without the pixels.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("epoch", &self.epoch)
+            .field("index", &self.index)
+            .field("shape", &self.shape)
+            .field("dtype", &T::DTYPE)
+            .field("layout", &self.layout)
+            .field("samples", &self.samples.len())
+            .finish_non_exhaustive()
+    }
+}

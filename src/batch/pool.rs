@@ -1,0 +1,133 @@
+//! Batch memory, used again: the kernel zeroes fresh memory page by page, which
+//! costs several times what filling it does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Memory of batches of one size. Taking never waits: what the caller keeps is
+/// the caller's, and an empty free list allocates.
+#[derive(Debug)]
+pub(crate) struct Pool<T> {
+    /// Elements of one buffer.
+    elements: usize,
+    /// Buffers that may exist before a returned one is freed instead of kept.
+    keep: usize,
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    /// Last in, first out: the buffer whose pages are warmest.
+    free: Vec<Vec<T>>,
+    /// Buffers in the free list and outside.
+    existing: usize,
+}
+
+impl<T: Copy + Default> Pool<T> {
+    pub(crate) fn new(elements: usize, keep: usize) -> Arc<Self> {
+        let state = Mutex::new(State { free: Vec::new(), existing: 0 });
+        Arc::new(Pool { elements, keep, state })
+    }
+
+    /// A buffer of `elements` initialised values of no particular content.
+    pub(crate) fn take(self: &Arc<Self>) -> Buffer<T> {
+        let kept = {
+            let mut state = self.lock();
+            let kept = state.free.pop();
+            state.existing += usize::from(kept.is_none());
+            kept
+        };
+        let memory = kept.unwrap_or_else(|| vec![T::default(); self.elements]);
+        Buffer { memory, pool: Some(Arc::clone(self)) }
+    }
+}
+
+impl<T> Pool<T> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, memory: Vec<T>) {
+        let mut state = self.lock();
+        if state.existing <= self.keep {
+            state.free.push(memory);
+        } else {
+            state.existing -= 1;
+            drop(state);
+            drop(memory);
+        }
+    }
+
+    fn forget(&self) {
+        self.lock().existing -= 1;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn existing(&self) -> usize {
+        self.lock().existing
+    }
+}
+
+/// One batch's memory; goes back to its pool when dropped.
+#[derive(Debug)]
+pub(crate) struct Buffer<T> {
+    memory: Vec<T>,
+    pool: Option<Arc<Pool<T>>>,
+}
+
+impl<T> Buffer<T> {
+    pub(crate) fn as_slice(&self) -> &[T] {
+        &self.memory
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.memory
+    }
+
+    /// The memory for good; the pool allocates another when it needs one.
+    pub(crate) fn into_vec(mut self) -> Vec<T> {
+        if let Some(pool) = self.pool.take() {
+            pool.forget();
+        }
+        std::mem::take(&mut self.memory)
+    }
+}
+
+impl<T> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.put(std::mem::take(&mut self.memory));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_buffer_back_is_the_first_out() {
+        let pool = Pool::<u32>::new(4, 3);
+        let (mut a, b) = (pool.take(), pool.take());
+        a.as_mut_slice()[0] = 7;
+        drop(b);
+        drop(a);
+        assert_eq!(pool.take().as_slice()[0], 7);
+        assert_eq!(pool.existing(), 2);
+    }
+
+    #[test]
+    fn more_than_the_pool_keeps_is_freed() {
+        let pool = Pool::<u8>::new(4, 2);
+        let held: Vec<_> = (0..10).map(|_| pool.take()).collect();
+        assert_eq!(pool.existing(), 10);
+        drop(held);
+        assert_eq!(pool.existing(), 2);
+    }
+
+    #[test]
+    fn memory_given_away_is_not_counted() {
+        let pool = Pool::<u8>::new(4, 2);
+        assert_eq!(pool.take().into_vec().len(), 4);
+        assert_eq!(pool.existing(), 0);
+    }
+}

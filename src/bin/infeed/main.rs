@@ -1,0 +1,2 @@
+//! The `infeed` command line.
+fn main() {}

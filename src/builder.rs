@@ -1,0 +1,310 @@
+//! One builder for every knob.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{
+    Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order, Resolved, Size,
+};
+use crate::decode::{Decode, StandardDecoder};
+use crate::element::Element;
+use crate::error::Result;
+use crate::loader::{Loader, Parts};
+use crate::preprocess::Preprocessor;
+use crate::source::Source;
+use crate::transform::Transform;
+
+/// Collects what a [`Loader`] is to do; [`build`](LoaderBuilder::build) checks
+/// everything at once.
+///
+/// Each knob says its unit, its default and why, what 0 means, and whether it
+/// can change *results* or only *speed* and memory.
+///
+/// ```
+/// # let photos = infeed::doc::photos();
+/// use infeed::{Fit, Filter, Loader};
+///
+/// let loader = Loader::folder(&photos)
+///     .batch_size(64)
+///     .size(224, 224)
+///     .fit(Fit::Crop { shorter: Some(256) })
+///     .filter(Filter::Bilinear)
+///     .normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+///     .build()?;
+/// assert_eq!(loader.config().batch_size, 64);
+/// println!("at most {}", loader.config().memory);
+/// # Ok::<(), infeed::Error>(())
+/// ```
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct LoaderBuilder<T: Element = f32> {
+    source: Arc<dyn Source>,
+    decoder: Option<Arc<dyn Decode>>,
+    config: Config,
+    element: PhantomData<fn() -> T>,
+}
+
+impl LoaderBuilder {
+    pub(crate) fn new(source: Arc<dyn Source>) -> Self {
+        LoaderBuilder { source, decoder: None, config: Config::default(), element: PhantomData }
+    }
+}
+
+impl<T: Element> LoaderBuilder<T> {
+    /// Samples in a batch. Default 32, the article's; at least 1. Changes
+    /// results (which samples come together). Memory grows with it.
+    pub fn batch_size(mut self, samples: usize) -> Self {
+        self.config.batch_size = samples;
+        self
+    }
+
+    /// Width and height of every delivered image, in pixels. Default 512 x 512,
+    /// the article's; at least 1 each. Changes results.
+    pub fn size(mut self, width: u32, height: u32) -> Self {
+        self.config.size = Size { width, height };
+        self
+    }
+
+    /// How a picture of any shape comes to the size. Default
+    /// [`Fit::Stretch`], the article's. Changes results.
+    pub fn fit(mut self, fit: Fit) -> Self {
+        self.config.fit = fit;
+        self
+    }
+
+    /// How pixels between pixels are found. Default [`Filter::OpencvBilinear`],
+    /// the article's; [`Filter::Bilinear`] is what torchvision's models were
+    /// trained with. Changes results.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.config.filter = filter;
+        self
+    }
+
+    /// Mean and standard deviation per channel in the order red, green, blue,
+    /// on the scale `0.0..=1.0`: a level `v` becomes `(v / 255 - mean) / std`.
+    /// Default mean 0 and deviation 1, so values stay in `0.0..=1.0`. Changes
+    /// results. Not for `u8` batches, which hold the levels as they are.
+    pub fn normalize(mut self, mean: [f32; 3], std: [f32; 3]) -> Self {
+        self.config.normalize = Normalize { mean, std };
+        self
+    }
+
+    /// Order of a batch's axes. Default [`Layout::Chw`], what PyTorch, burn and
+    /// candle expect. Changes the shape, not the values.
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.config.layout = layout;
+        self
+    }
+
+    /// Order of the channels. Default [`Color::Rgb`]. Changes results.
+    pub fn color(mut self, color: Color) -> Self {
+        self.config.color = color;
+        self
+    }
+
+    /// The element type, `f32` by default: `.dtype::<u8>()` makes batches of
+    /// levels, a quarter of the memory. Changes the type, and for `f32` the
+    /// scale.
+    pub fn dtype<U: Element>(self) -> LoaderBuilder<U> {
+        let LoaderBuilder { source, decoder, config, .. } = self;
+        LoaderBuilder { source, decoder, config, element: PhantomData }
+    }
+
+    /// Whether batches follow the source's order. Default
+    /// [`Order::Ordered`]: byte-identical output for any number of threads.
+    /// Unordered, a slow sample holds nothing back. Changes results (the order
+    /// alone).
+    pub fn order(mut self, order: Order) -> Self {
+        self.config.order = order;
+        self
+    }
+
+    /// What becomes of a last batch that the samples do not fill. Default
+    /// [`LastBatch::Keep`]: nothing is lost. Changes results.
+    pub fn last_batch(mut self, last: LastBatch) -> Self {
+        self.config.last_batch = last;
+        self
+    }
+
+    /// What to do about a sample that fails. Default [`OnError::Fail`]: nothing
+    /// is left out unsaid. Changes results where samples fail.
+    pub fn on_error(mut self, policy: OnError) -> Self {
+        self.config.on_error = policy;
+        self
+    }
+
+    /// Takes JPEGs that end early as far as they go, the rest grey, instead of
+    /// failing them. Default false. Changes results where files are truncated.
+    pub fn allow_truncated(mut self, allow: bool) -> Self {
+        self.config.allow_truncated = allow;
+        self
+    }
+
+    /// The seed of everything random; today that is which substitute
+    /// [`OnError::Replace`] draws. Default 0. Changes results there.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = seed;
+        self
+    }
+
+    /// Decoder threads. Default 0: one for each core that the process may use.
+    /// Changes only speed, and memory by about 1 MB a thread.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.config.threads = threads;
+        self
+    }
+
+    /// Reads in flight at most. Default 0: 16, enough for a disk; a network
+    /// file system may want 64. Changes only speed.
+    pub fn readers(mut self, readers: usize) -> Self {
+        self.config.readers = readers;
+        self
+    }
+
+    /// Batches in the making or waiting, ahead of the one taken last. Default
+    /// 0: 2, or 1 where [`memory_limit`](Self::memory_limit) has no room for 2.
+    /// More smooths out slow samples; each costs a batch of memory. Standing
+    /// still after `c` batches, exactly the first `(c + prefetch) * batch_size`
+    /// files have been opened. Changes only speed.
+    pub fn prefetch(mut self, batches: usize) -> Self {
+        self.config.prefetch = batches;
+        self
+    }
+
+    /// Batches that you keep at once, the one in hand included. Default 1: a
+    /// `for` loop that drops each. It sizes the memory bound and how much memory
+    /// is kept for reuse; keeping more is allowed and comes on top. Changes only
+    /// speed; at least 1.
+    pub fn held_batches(mut self, batches: usize) -> Self {
+        self.config.held_batches = batches;
+        self
+    }
+
+    /// The most memory that the loader may take, in bytes. Default none: the
+    /// bound follows from the other knobs
+    /// ([`MemoryBound`](crate::config::MemoryBound)). With a limit, the byte
+    /// budgets shrink first, then `max_file_bytes` and `max_pixels` if they were
+    /// left open (down to 16 MiB and 16 million), then `prefetch` if it was. A
+    /// configuration that cannot keep it is refused with the sum spelled out.
+    /// Changes only speed, but for pictures above the limits.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.config.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Encoded bytes that one file may have. Default 256 MiB. Changes results
+    /// for larger files: they fail.
+    pub fn max_file_bytes(mut self, bytes: u64) -> Self {
+        self.config.max_file_bytes = Some(bytes);
+        self
+    }
+
+    /// Pixels (width times height) that one picture may have. Default 100
+    /// million, decoded one at a time; set it to what the data holds for a
+    /// tighter memory bound: decoding counts 12 bytes a pixel. Changes results
+    /// for larger pictures: they fail.
+    pub fn max_pixels(mut self, pixels: u64) -> Self {
+        self.config.max_pixels = Some(pixels);
+        self
+    }
+
+    /// Pixels that one side of a picture may have. Default 65,535. Changes
+    /// results for larger pictures: they fail.
+    pub fn max_side(mut self, pixels: u32) -> Self {
+        self.config.max_side = pixels;
+        self
+    }
+
+    /// Scans that a progressive JPEG may have. Default 100: a small file with
+    /// thousands of scans takes minutes. Changes results for files with more:
+    /// they fail.
+    pub fn max_scans(mut self, scans: u32) -> Self {
+        self.config.max_scans = scans;
+        self
+    }
+
+    /// How long one read may take before its sample fails. Default 60 seconds:
+    /// longer than a network file system's hiccup. `None` waits for ever. When
+    /// half of the readers are stuck the run ends with an error. Changes
+    /// results where reads are stuck.
+    pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.config.read_timeout = timeout;
+        self
+    }
+
+    /// How many failures [`Epoch::failures`](crate::Epoch::failures) keeps.
+    /// Default 1,000; all are counted and logged through `tracing`. Changes only
+    /// memory.
+    pub fn failures_kept(mut self, failures: usize) -> Self {
+        self.config.failures_kept = failures;
+        self
+    }
+
+    /// Decodes with something else than
+    /// [`StandardDecoder`](crate::decode::StandardDecoder). Changes results.
+    pub fn decoder(mut self, decoder: impl Decode) -> Self {
+        self.decoder = Some(Arc::new(decoder));
+        self
+    }
+
+    /// Checks every knob, starts the threads and the walk, and waits until the
+    /// first sample is found.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::Config`](crate::ErrorKind::Config): a knob has a value
+    ///   that cannot be used, or the memory limit cannot be kept.
+    /// * [`ErrorKind::Source`](crate::ErrorKind::Source): the root is missing,
+    ///   unreadable, or holds no image.
+    /// * [`ErrorKind::System`](crate::ErrorKind::System): a thread could not be
+    ///   started.
+    pub fn build(self) -> Result<Loader<T>> {
+        let config = self.config.resolve::<T>()?;
+        let (decoder, transform) = (self.made_decoder(), transform(&config));
+        Loader::start(Parts { source: self.source, decoder, transform, config })
+    }
+
+    /// Checks every knob without starting anything.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), as
+    /// [`build`](Self::build).
+    pub fn resolve(&self) -> Result<Resolved> {
+        self.config.resolve::<T>()
+    }
+
+    /// What one decoder thread does to a sample, alone: for inference with the
+    /// pixels of training, or to measure what decoding costs.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), as
+    /// [`build`](Self::build).
+    pub fn preprocessor(&self) -> Result<Preprocessor<T>> {
+        let config = self.config.resolve::<T>()?;
+        Ok(Preprocessor::new(self.made_decoder(), transform(&config), config.limits))
+    }
+
+    fn made_decoder(&self) -> Arc<dyn Decode> {
+        self.decoder.clone().unwrap_or_else(|| {
+            Arc::new(StandardDecoder::default().allow_truncated(self.config.allow_truncated))
+        })
+    }
+}
+
+fn transform<T: Element>(config: &Resolved) -> Arc<Transform<T>> {
+    let Resolved { size, fit, filter, layout, color, normalize, .. } = *config;
+    Arc::new(Transform::new(size, fit, filter, layout, color, normalize))
+}
+
+impl<T: Element> fmt::Debug for LoaderBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoaderBuilder")
+            .field("root", &self.source.root())
+            .field("dtype", &T::DTYPE)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

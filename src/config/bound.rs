@@ -1,0 +1,272 @@
+//! The memory bound: from the knobs to the byte budgets and their sum.
+//!
+//! ```text
+//! bound = (prefetch + held_batches) * batch        rows of batches
+//!       + encoded                                  files read and not yet decoded
+//!       + decode                                   pixels, and what decoders allocate
+//!       + scratch                                  a little for each decoder thread
+//! ```
+//!
+//! The index of the source comes on top: a name and about 40 bytes a sample.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Config, Limits};
+use crate::element::Element;
+use crate::error::{Error, Result};
+use crate::transform::scratch_bound;
+
+/// Bytes that decoding one pixel may take at most in the formats that
+/// photographs come in: a progressive JPEG without subsampling keeps 6 of
+/// coefficients beside 3 of pixels and 3 of a turned copy; a 16-bit PNG with
+/// alpha 8 beside 3.
+const DECODE_BYTES_PER_PIXEL: u64 = 12;
+/// A thread decodes pictures up to this size at the same time as the others;
+/// larger ones take turns.
+const PARALLEL_PIXELS: u64 = 4_000_000;
+/// Files may be read ahead up to this many bytes, so that one slow decode does
+/// not stop the readers.
+const READ_AHEAD_BYTES: u64 = 64 << 20;
+/// Tables and rows of a decoder and a transform, and the thread's stack as far
+/// as it is used.
+const THREAD_BYTES: u64 = 1 << 20;
+/// A memory limit shrinks limits that were left open down to these, not
+/// further: below, ordinary photographs would be refused.
+const LEAST_FILE_BYTES: u64 = 16 << 20;
+const LEAST_PIXELS: u64 = 16_000_000;
+
+/// The worst case of a loader's memory, in bytes. The process itself (code,
+/// stacks, allocator) comes on top, about 10 to 20 MB, and the index of the
+/// source: a name and about 40 bytes a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MemoryBound {
+    /// One batch: `batch_size * 3 * height * width` elements.
+    pub batch_bytes: u64,
+    /// All batches: `(prefetch + held_batches) * batch_bytes`.
+    pub batches_bytes: u64,
+    /// Budget of encoded files that are read or wait for a decoder.
+    pub encoded_bytes: u64,
+    /// Budget of decoded pixels and of what decoders allocate beside them.
+    pub decode_bytes: u64,
+    /// Scratch of the decoder threads.
+    pub scratch_bytes: u64,
+    /// The sum.
+    pub total_bytes: u64,
+}
+
+impl fmt::Display for MemoryBound {
+    /// The sum spelled out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} bytes = batches {} + encoded files {} + decoding {} + scratch {}",
+            self.total_bytes,
+            self.batches_bytes,
+            self.encoded_bytes,
+            self.decode_bytes,
+            self.scratch_bytes
+        )
+    }
+}
+
+/// What a memory limit settles.
+pub(super) struct Derived {
+    pub(super) prefetch: usize,
+    pub(super) limits: Limits,
+    pub(super) memory: MemoryBound,
+}
+
+/// Without a memory limit, everything as asked for. With one, the budgets
+/// shrink first, then the limits on files and pixels where they were left open,
+/// then the prefetch depth where it was left open.
+pub(super) fn derive<T: Element>(
+    config: &Config,
+    threads: usize,
+    default_prefetch: usize,
+) -> Result<Derived> {
+    let parts = Parts::new::<T>(config, threads)?;
+    let asked = if config.prefetch == 0 { default_prefetch } else { config.prefetch };
+    let defaults = Limits::default();
+    let limits = |file: u64, pixels: u64| Limits {
+        max_file_bytes: config.max_file_bytes.unwrap_or(file),
+        max_pixels: config.max_pixels.unwrap_or(pixels),
+        max_side: config.max_side,
+        max_scans: config.max_scans,
+    };
+    let full = limits(defaults.max_file_bytes, defaults.max_pixels);
+    let Some(limit) = config.memory_limit else {
+        let memory = parts.wide(asked, &full);
+        return Ok(Derived { prefetch: asked, limits: full, memory });
+    };
+    let least = limits(LEAST_FILE_BYTES, LEAST_PIXELS);
+    let lowest = if config.prefetch == 0 { 1 } else { asked };
+    for prefetch in (lowest..=asked).rev() {
+        let tight = parts.tight(prefetch, &least);
+        if tight.total_bytes <= limit {
+            let memory = widened(tight, &parts.wide(prefetch, &full), limit);
+            let limits = limits(
+                defaults.max_file_bytes.min(memory.encoded_bytes),
+                defaults.max_pixels.min(memory.decode_bytes / DECODE_BYTES_PER_PIXEL),
+            );
+            return Ok(Derived { prefetch, limits, memory });
+        }
+    }
+    let tight = parts.tight(lowest, &least);
+    let reason = format!(
+        "the least this configuration can need is {tight}. Raise the limit, or lower batch_size, \
+         size, prefetch ({lowest}), max_file_bytes ({}) or max_pixels ({})",
+        least.max_file_bytes, least.max_pixels
+    );
+    Err(Error::config("memory_limit", limit, reason))
+}
+
+/// What of the sum does not depend on prefetch depth and limits.
+struct Parts {
+    batch_size: u64,
+    batch_bytes: u64,
+    held_batches: u64,
+    threads: u64,
+    scratch_bytes: u64,
+}
+
+impl Parts {
+    fn new<T: Element>(config: &Config, threads: usize) -> Result<Self> {
+        let values = 3 * u64::from(config.size.width) * u64::from(config.size.height);
+        let batch_size = config.batch_size as u64;
+        let batch_bytes = values.saturating_mul(size_of::<T>() as u64).saturating_mul(batch_size);
+        if batch_bytes > isize::MAX as u64 {
+            let reason = format!("a batch of {} pixels would take {batch_bytes} bytes", config.size);
+            return Err(Error::config("batch_size", config.batch_size, reason));
+        }
+        let threads = threads as u64;
+        let scratch = scratch_bound(config.size, config.filter, config.max_side);
+        Ok(Parts {
+            batch_size,
+            batch_bytes,
+            held_batches: config.held_batches as u64,
+            threads,
+            scratch_bytes: threads.saturating_mul(THREAD_BYTES.saturating_add(scratch)),
+        })
+    }
+
+    /// Room for all threads to decode at once and for files to be read ahead.
+    fn wide(&self, prefetch: usize, limits: &Limits) -> MemoryBound {
+        let in_flight = (prefetch as u64).saturating_mul(self.batch_size);
+        let ahead = READ_AHEAD_BYTES.min(limits.max_file_bytes.saturating_mul(in_flight));
+        let parallel = limits.max_pixels.min(PARALLEL_PIXELS) * DECODE_BYTES_PER_PIXEL;
+        self.sum(
+            prefetch,
+            limits.max_file_bytes.max(ahead),
+            (limits.max_pixels * DECODE_BYTES_PER_PIXEL).max(parallel.saturating_mul(self.threads)),
+        )
+    }
+
+    /// Room for the largest file and the largest picture, one at a time.
+    fn tight(&self, prefetch: usize, limits: &Limits) -> MemoryBound {
+        self.sum(prefetch, limits.max_file_bytes, limits.max_pixels * DECODE_BYTES_PER_PIXEL)
+    }
+
+    fn sum(&self, prefetch: usize, encoded_bytes: u64, decode_bytes: u64) -> MemoryBound {
+        let batches = (prefetch as u64).saturating_add(self.held_batches);
+        let batches_bytes = self.batch_bytes.saturating_mul(batches);
+        MemoryBound {
+            batch_bytes: self.batch_bytes,
+            batches_bytes,
+            encoded_bytes,
+            decode_bytes,
+            scratch_bytes: self.scratch_bytes,
+            total_bytes: batches_bytes
+                .saturating_add(encoded_bytes)
+                .saturating_add(decode_bytes)
+                .saturating_add(self.scratch_bytes),
+        }
+    }
+}
+
+/// Gives what the limit leaves to the two budgets, three quarters of it to
+/// decoding, up to what they would have without a limit.
+fn widened(tight: MemoryBound, wide: &MemoryBound, limit: u64) -> MemoryBound {
+    let spare = limit - tight.total_bytes;
+    let decode_wish = wide.decode_bytes.saturating_sub(tight.decode_bytes);
+    let encoded_wish = wide.encoded_bytes.saturating_sub(tight.encoded_bytes);
+    let encoded = encoded_wish.min((spare / 4).max(spare.saturating_sub(decode_wish)));
+    let decode = decode_wish.min(spare - encoded);
+    MemoryBound {
+        encoded_bytes: tight.encoded_bytes + encoded,
+        decode_bytes: tight.decode_bytes + decode,
+        total_bytes: tight.total_bytes + encoded + decode,
+        ..tight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derived(config: &Config) -> Result<Derived> {
+        derive::<f32>(config, 2, 2)
+    }
+
+    fn small() -> Config {
+        Config { max_file_bytes: Some(1 << 20), max_pixels: Some(1_000_000), ..Config::default() }
+    }
+
+    #[test]
+    fn the_sum_is_the_sum() {
+        let Derived { prefetch, memory, .. } = derived(&Config::default()).unwrap();
+        assert_eq!(prefetch, 2);
+        assert_eq!(memory.batch_bytes, 32 * 3 * 512 * 512 * 4);
+        assert_eq!(memory.batches_bytes, 3 * memory.batch_bytes);
+        let parts = memory.batches_bytes
+            + memory.encoded_bytes
+            + memory.decode_bytes
+            + memory.scratch_bytes;
+        assert_eq!(memory.total_bytes, parts);
+    }
+
+    #[test]
+    fn one_largest_file_and_picture_always_fit() {
+        for limit in [None, Some(3 << 30), Some(1 << 30), Some(640 << 20)] {
+            let config = Config { memory_limit: limit, ..Config::default() };
+            let Derived { limits, memory, .. } = derived(&config).unwrap();
+            assert!(memory.encoded_bytes >= limits.max_file_bytes);
+            assert!(memory.decode_bytes >= limits.max_pixels * DECODE_BYTES_PER_PIXEL);
+            assert!(limits.max_pixels >= LEAST_PIXELS);
+        }
+    }
+
+    #[test]
+    fn a_limit_is_kept_or_refused_with_the_sum() {
+        let mut config = small();
+        let free = derived(&config).unwrap().memory;
+        let mut kept = 0;
+        for limit in (0..free.total_bytes + (8 << 20)).step_by(7 << 20) {
+            config.memory_limit = Some(limit);
+            match derived(&config) {
+                Ok(Derived { prefetch, memory, .. }) => {
+                    kept += 1;
+                    assert!((1..=2).contains(&prefetch));
+                    assert!(memory.total_bytes <= limit, "{memory} above {limit}");
+                }
+                Err(error) => {
+                    assert_eq!(error.field(), Some("memory_limit"));
+                    assert!(error.to_string().contains("= batches "), "{error}");
+                }
+            }
+        }
+        assert!(kept > 10);
+    }
+
+    #[test]
+    fn an_open_prefetch_gives_way_and_a_stated_one_does_not() {
+        let mut config = small();
+        let batch = derived(&config).unwrap().memory.batch_bytes;
+        config.memory_limit = Some(2 * batch + (80 << 20));
+        assert_eq!(derived(&config).unwrap().prefetch, 1);
+        config.prefetch = 2;
+        assert_eq!(derived(&config).err().unwrap().field(), Some("memory_limit"));
+    }
+}

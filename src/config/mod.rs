@@ -1,0 +1,339 @@
+//! Every knob, validated in one place, and the memory bound that follows.
+//!
+//! [`LoaderBuilder`](crate::LoaderBuilder) collects a [`Config`]; resolving it
+//! checks each value, fills in what was left to choose and derives the byte
+//! budgets. Nothing else in the crate checks a knob again.
+
+mod bound;
+mod knobs;
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use bound::MemoryBound;
+pub use knobs::{
+    Budget, Color, Filter, Fit, LastBatch, Layout, Limits, Normalize, OnError, Order, Size,
+};
+
+use crate::element::{Dtype, Element};
+use crate::error::{Error, Result};
+
+/// Side of a batch's images when none is asked for, in pixels.
+const DEFAULT_SIDE: u32 = 512;
+/// The article's batch, and a common one.
+const DEFAULT_BATCH_SIZE: usize = 32;
+/// One batch in the making while the next waits: enough to hide a decoder's
+/// jitter, and each further one costs a whole batch of memory.
+const DEFAULT_PREFETCH: usize = 2;
+/// Reads of cached files keep the decoders fed with two; a disk or a network
+/// file system wants more in flight, and a waiting read costs next to nothing.
+const DEFAULT_READERS: usize = 16;
+/// Long enough for a network file system's hiccup, short enough that somebody
+/// still looks at the screen.
+const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// So many failures are kept in memory; the rest is counted and logged.
+const DEFAULT_FAILURES_KEPT: usize = 1_000;
+/// Threads beyond this are a mistyped number, not a machine.
+const MAX_THREADS: usize = 4_096;
+
+/// The knobs as the user set them. See [`LoaderBuilder`](crate::LoaderBuilder)
+/// for what each means.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) batch_size: usize,
+    pub(crate) size: Size,
+    pub(crate) fit: Fit,
+    pub(crate) filter: Filter,
+    pub(crate) normalize: Normalize,
+    pub(crate) layout: Layout,
+    pub(crate) color: Color,
+    pub(crate) order: Order,
+    pub(crate) last_batch: LastBatch,
+    pub(crate) on_error: OnError,
+    pub(crate) allow_truncated: bool,
+    pub(crate) seed: u64,
+    pub(crate) threads: usize,
+    pub(crate) readers: usize,
+    pub(crate) prefetch: usize,
+    pub(crate) held_batches: usize,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) max_file_bytes: Option<u64>,
+    pub(crate) max_pixels: Option<u64>,
+    pub(crate) max_side: u32,
+    pub(crate) max_scans: u32,
+    pub(crate) read_timeout: Option<Duration>,
+    pub(crate) failures_kept: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            batch_size: DEFAULT_BATCH_SIZE,
+            size: Size { width: DEFAULT_SIDE, height: DEFAULT_SIDE },
+            fit: Fit::default(),
+            filter: Filter::default(),
+            normalize: Normalize::UNIT,
+            layout: Layout::default(),
+            color: Color::default(),
+            order: Order::default(),
+            last_batch: LastBatch::default(),
+            on_error: OnError::default(),
+            allow_truncated: false,
+            seed: 0,
+            threads: 0,
+            readers: 0,
+            prefetch: 0,
+            held_batches: 1,
+            memory_limit: None,
+            max_file_bytes: None,
+            max_pixels: None,
+            max_side: Limits::default().max_side,
+            max_scans: Limits::default().max_scans,
+            read_timeout: Some(DEFAULT_READ_TIMEOUT),
+            failures_kept: DEFAULT_FAILURES_KEPT,
+        }
+    }
+}
+
+/// A configuration in which every value is settled: what
+/// [`Loader::config`](crate::Loader::config) shows and the command line prints
+/// as `config`.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Resolved {
+    /// Samples in a batch.
+    pub batch_size: usize,
+    /// Width and height of the images, in pixels.
+    pub size: Size,
+    /// How a picture comes to the size.
+    pub fit: Fit,
+    /// How pixels between pixels are found.
+    pub filter: Filter,
+    /// Mean and standard deviation per channel.
+    pub normalize: Normalize,
+    /// Element type of a batch.
+    pub dtype: Dtype,
+    /// Order of the axes.
+    pub layout: Layout,
+    /// Order of the channels.
+    pub color: Color,
+    /// Ordered or unordered.
+    pub order: Order,
+    /// What becomes of a short last batch.
+    pub last_batch: LastBatch,
+    /// What to do about a failed sample.
+    pub on_error: OnError,
+    /// How many samples of an epoch may fail.
+    pub max_failures: Budget,
+    /// Substitutes tried for one place, with `on_error = replace`; else 0.
+    pub replace_attempts: u32,
+    /// Whether JPEGs that end early are taken as far as they go.
+    pub allow_truncated: bool,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// Decoder threads.
+    pub threads: usize,
+    /// Reads in flight at most.
+    pub readers: usize,
+    /// Batches in the making or waiting, ahead of the one taken last.
+    pub prefetch: usize,
+    /// Batches that the caller keeps at once.
+    pub held_batches: usize,
+    /// The limit asked for, in bytes.
+    pub memory_limit: Option<u64>,
+    /// What one sample may cost.
+    pub limits: Limits,
+    /// A read that takes longer fails its sample, in seconds.
+    #[serde(serialize_with = "knobs::serialize_seconds", rename = "read_timeout_seconds")]
+    pub read_timeout: Option<Duration>,
+    /// How many failures are kept in memory.
+    pub failures_kept: usize,
+    /// The worst case of the loader's memory, part by part.
+    pub memory: MemoryBound,
+}
+
+impl Config {
+    /// Checks every knob, fills in what was left open, derives the budgets.
+    pub(crate) fn resolve<T: Element>(&self) -> Result<Resolved> {
+        self.check::<T>()?;
+        let threads = match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            threads => threads,
+        };
+        let readers = if self.readers == 0 { DEFAULT_READERS } else { self.readers };
+        let bound::Derived { prefetch, limits, memory } = bound::derive::<T>(self, threads, DEFAULT_PREFETCH)?;
+        let replace_attempts = match self.on_error {
+            OnError::Replace { attempts, .. } => attempts,
+            _ => 0,
+        };
+        Ok(Resolved {
+            batch_size: self.batch_size,
+            size: self.size,
+            fit: self.fit,
+            filter: self.filter,
+            normalize: self.normalize,
+            dtype: T::DTYPE,
+            layout: self.layout,
+            color: self.color,
+            order: self.order,
+            last_batch: self.last_batch,
+            on_error: self.on_error,
+            max_failures: self.on_error.budget(),
+            replace_attempts,
+            allow_truncated: self.allow_truncated,
+            seed: self.seed,
+            threads,
+            readers,
+            prefetch,
+            held_batches: self.held_batches,
+            memory_limit: self.memory_limit,
+            limits,
+            read_timeout: self.read_timeout,
+            failures_kept: self.failures_kept,
+            memory,
+        })
+    }
+
+    fn check<T: Element>(&self) -> Result<()> {
+        if self.batch_size == 0 || self.batch_size > 1 << 20 {
+            return refuse("batch_size", self.batch_size, "expected 1 to 1048576 samples");
+        }
+        let Size { width, height } = self.size;
+        if width == 0 || height == 0 || width > 65_535 || height > 65_535 {
+            return refuse("size", self.size, "expected 1 to 65535 pixels a side");
+        }
+        if let Fit::Crop { shorter: Some(shorter) } = self.fit
+            && (shorter < width.max(height) || shorter > 65_535)
+        {
+            let reason = format!(
+                "the shorter side must be at least the larger side of the size, {}, and at most \
+                 65535, or the cut would reach beyond the picture",
+                width.max(height)
+            );
+            return refuse("fit", self.fit, reason);
+        }
+        self.check_normalize::<T>()?;
+        self.check_limits()?;
+        self.check_on_error()?;
+        if self.threads > MAX_THREADS {
+            return refuse("threads", self.threads, "expected 0 (one per core) to 4096");
+        }
+        if self.readers > MAX_THREADS {
+            return refuse("readers", self.readers, "expected 0 (choose) to 4096");
+        }
+        if self.prefetch > 1 << 16 {
+            return refuse("prefetch", self.prefetch, "expected 0 (choose) to 65536 batches");
+        }
+        if self.held_batches == 0 || self.held_batches > 1 << 20 {
+            return refuse("held_batches", self.held_batches, "expected 1 to 1048576");
+        }
+        if self.read_timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return refuse("read_timeout", "0", "expected a positive duration, or none");
+        }
+        Ok(())
+    }
+
+    fn check_normalize<T: Element>(&self) -> Result<()> {
+        let Normalize { mean, std } = self.normalize;
+        if T::DTYPE == Dtype::U8 && self.normalize != Normalize::UNIT {
+            let reason = "u8 batches hold the levels as they are; leave mean and std out, or \
+                          choose the element type f32";
+            return refuse("normalize", format_args!("{mean:?}, {std:?}"), reason);
+        }
+        if !mean.iter().all(|mean| mean.is_finite()) {
+            return refuse("normalize", format_args!("mean {mean:?}"), "expected finite numbers");
+        }
+        if !std.iter().all(|&std| std.is_finite() && std > 0.0) {
+            return refuse("normalize", format_args!("std {std:?}"), "expected positive numbers");
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<()> {
+        if let Some(bytes) = self.max_file_bytes
+            && (bytes == 0 || bytes > 1 << 40)
+        {
+            return refuse("max_file_bytes", bytes, "expected 1 byte to 1 TiB");
+        }
+        if let Some(pixels) = self.max_pixels
+            && (pixels == 0 || pixels > 1 << 33)
+        {
+            return refuse("max_pixels", pixels, "expected 1 to 8589934592 pixels");
+        }
+        if self.max_side == 0 || self.max_side > 1 << 20 {
+            return refuse("max_side", self.max_side, "expected 1 to 1048576 pixels");
+        }
+        if self.max_scans == 0 {
+            return refuse("max_scans", self.max_scans, "expected at least 1 scan");
+        }
+        Ok(())
+    }
+
+    fn check_on_error(&self) -> Result<()> {
+        if let OnError::Replace { attempts, .. } = self.on_error
+            && (attempts == 0 || attempts > 1_000)
+        {
+            return refuse("on_error", format_args!("replace, {attempts} attempts"), "expected 1 to 1000 attempts");
+        }
+        if let Budget::Fraction(fraction) = self.on_error.budget()
+            && !(0.0..=1.0).contains(&fraction)
+        {
+            return refuse("max_failures", self.on_error.budget(), "expected 0% to 100%");
+        }
+        Ok(())
+    }
+}
+
+fn refuse<V>(field: &'static str, value: impl std::fmt::Display, reason: impl Into<String>) -> Result<V> {
+    Err(Error::config(field, value, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Config)) -> Error {
+        let mut config = Config::default();
+        change(&mut config);
+        config.resolve::<f32>().unwrap_err()
+    }
+
+    #[test]
+    fn the_defaults_resolve() {
+        let resolved = Config::default().resolve::<f32>().unwrap();
+        assert_eq!(resolved.batch_size, 32);
+        assert_eq!(resolved.prefetch, 2);
+        assert!(resolved.threads >= 1);
+    }
+
+    #[test]
+    fn every_wrong_value_names_its_field() {
+        assert_eq!(refused(|c| c.batch_size = 0).field(), Some("batch_size"));
+        assert_eq!(refused(|c| c.size.width = 0).field(), Some("size"));
+        assert_eq!(refused(|c| c.fit = Fit::Crop { shorter: Some(511) }).field(), Some("fit"));
+        assert_eq!(refused(|c| c.normalize.std[1] = 0.0).field(), Some("normalize"));
+        assert_eq!(refused(|c| c.normalize.mean[1] = f32::NAN).field(), Some("normalize"));
+        assert_eq!(refused(|c| c.max_pixels = Some(0)).field(), Some("max_pixels"));
+        assert_eq!(refused(|c| c.max_file_bytes = Some(0)).field(), Some("max_file_bytes"));
+        assert_eq!(refused(|c| c.max_side = 0).field(), Some("max_side"));
+        assert_eq!(refused(|c| c.max_scans = 0).field(), Some("max_scans"));
+        assert_eq!(refused(|c| c.threads = 1 << 20).field(), Some("threads"));
+        assert_eq!(refused(|c| c.readers = 1 << 20).field(), Some("readers"));
+        assert_eq!(refused(|c| c.prefetch = 1 << 20).field(), Some("prefetch"));
+        assert_eq!(refused(|c| c.held_batches = 0).field(), Some("held_batches"));
+        assert_eq!(refused(|c| c.read_timeout = Some(Duration::ZERO)).field(), Some("read_timeout"));
+        let attempts = OnError::Replace { attempts: 0, max_failures: Budget::Unlimited };
+        assert_eq!(refused(|c| c.on_error = attempts).field(), Some("on_error"));
+        let share = OnError::Skip { max_failures: Budget::Fraction(1.5) };
+        assert_eq!(refused(|c| c.on_error = share).field(), Some("max_failures"));
+    }
+
+    #[test]
+    fn levels_are_not_normalised() {
+        let config = Config { normalize: Normalize::IMAGENET, ..Config::default() };
+        assert_eq!(config.resolve::<u8>().unwrap_err().field(), Some("normalize"));
+        assert!(config.resolve::<f32>().is_ok());
+    }
+}

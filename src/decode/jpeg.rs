@@ -1,0 +1,226 @@
+//! JPEG, by zune-jpeg, strict where silence would pass for a picture.
+
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+
+use super::markers::{Frame, Survey};
+use super::{Orientation, Picture, check_size};
+use crate::config::{Limits, Size};
+use crate::error::{Cause, CauseKind};
+
+/// An opened JPEG.
+pub(super) struct Jpeg<'a> {
+    encoded: &'a [u8],
+    options: DecoderOptions,
+    size: Size,
+    orientation: Orientation,
+    working_bytes: u64,
+    /// What has to be done to the file before zune-jpeg reads it right.
+    repair: Repair,
+}
+
+/// Changes to a copy of the file; only odd files need one.
+#[derive(Debug, PartialEq)]
+enum Repair {
+    None,
+    /// The file ends early: an end marker after so many bytes lets the decoder
+    /// keep what is there.
+    End {
+        usable_bytes: usize,
+    },
+    /// Adobe's marker says that three components are plain RGB. zune-jpeg knows
+    /// RGB by its component identifiers, which stand at these places.
+    Rgb {
+        identifiers: Vec<usize>,
+        ids: [u8; 3],
+    },
+}
+
+impl<'a> Jpeg<'a> {
+    pub(super) fn open(
+        encoded: &'a [u8],
+        limits: &Limits,
+        allow_truncated: bool,
+    ) -> Result<Self, Cause> {
+        let survey = Survey::of(encoded);
+        let Some(frame) = &survey.frame else {
+            return Err(headless(&survey));
+        };
+        check_process(frame)?;
+        let size = Size {
+            width: frame.width.into(),
+            height: frame.height.into(),
+        };
+        check_size(size, limits)?;
+        check_scans(&survey, frame, limits)?;
+        if survey.scans == 0 || !survey.complete && !allow_truncated {
+            return Err(headless(&survey));
+        }
+
+        let options = DecoderOptions::default()
+            .set_max_width(usize::from(u16::MAX))
+            .set_max_height(usize::from(u16::MAX))
+            .jpeg_set_max_scans(limits.max_scans as usize)
+            .jpeg_set_out_colorspace(ColorSpace::RGB);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(encoded), options);
+        decoder.decode_headers().map_err(cause)?;
+        let orientation = decoder
+            .exif()
+            .and_then(|exif| image::metadata::Orientation::from_exif_chunk(exif))
+            .and_then(|found| Orientation::from_exif(found.to_exif()))
+            .unwrap_or_default();
+
+        let repair = match (&frame.components[..], survey.adobe_transform) {
+            _ if !survey.complete => Repair::End {
+                usable_bytes: survey.usable_bytes,
+            },
+            (&[a, b, c], Some(0)) => Repair::Rgb {
+                ids: [a.0, b.0, c.0],
+                identifiers: survey.identifiers.clone(),
+            },
+            _ => Repair::None,
+        };
+        let copied = if repair == Repair::None {
+            0
+        } else {
+            encoded.len() as u64 + 2
+        };
+        let working_bytes = working_bytes(frame, &survey) + copied;
+        Ok(Jpeg {
+            encoded,
+            options,
+            size,
+            orientation,
+            working_bytes,
+            repair,
+        })
+    }
+
+    /// Decodes `file`; `strict` refuses what contradicts the format inside the
+    /// image data, where the decoder would otherwise stop and leave grey.
+    fn decode(&self, file: &[u8], strict: bool, out: &mut [u8]) -> Result<(), Cause> {
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), self.options);
+        decoder.decode_headers().map_err(cause)?;
+        // Not before: in headers, strictness refuses harmless oddities.
+        decoder.set_options(self.options.set_strict_mode(strict));
+        decoder.decode_into(out).map_err(cause)
+    }
+}
+
+impl Picture for Jpeg<'_> {
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    fn orientation(&self) -> Orientation {
+        self.orientation
+    }
+
+    fn working_bytes(&self) -> u64 {
+        self.working_bytes
+    }
+
+    fn read_rgb8(self: Box<Self>, out: &mut [u8]) -> Result<(), Cause> {
+        match &self.repair {
+            Repair::None => self.decode(self.encoded, true, out),
+            &Repair::End { usable_bytes } => {
+                // Rows that the decoder does not reach must not show what the
+                // buffer held before.
+                out.fill(128);
+                let file = [&self.encoded[..usable_bytes], &[0xff, 0xd9]].concat();
+                self.decode(&file, false, out)
+            }
+            Repair::Rgb { identifiers, ids } => {
+                let mut file = self.encoded.to_vec();
+                for &place in identifiers {
+                    if let Some(channel) = ids.iter().position(|&id| id == file[place]) {
+                        file[place] = b"RGB"[channel];
+                    }
+                }
+                self.decode(&file, true, out)
+            }
+        }
+    }
+}
+
+/// Why there is no frame, no scan or no end.
+fn headless(survey: &Survey) -> Cause {
+    match (survey.complete, survey.scans) {
+        (true, _) => Cause::new(CauseKind::Corrupt, "a JPEG without image data"),
+        (false, 0) => Cause::new(CauseKind::Truncated, "the file ends inside its header"),
+        (false, _) => Cause::new(
+            CauseKind::Truncated,
+            "the file ends inside its image data, before the end-of-image marker",
+        ),
+    }
+}
+
+fn check_process(frame: &Frame) -> Result<(), Cause> {
+    let kind = match frame.process {
+        0..=2 if frame.precision != 8 => {
+            format!("a JPEG of {} bits per sample; 8 are read", frame.precision)
+        }
+        0..=2 if frame.height == 0 => "a JPEG that tells its height after its data".to_owned(),
+        0..=2 => return Ok(()),
+        3 => "a lossless JPEG; baseline and progressive are read".to_owned(),
+        9..=11 | 13..=15 => {
+            "an arithmetic-coded JPEG; baseline and progressive Huffman coding are read".to_owned()
+        }
+        _ => "a hierarchical JPEG; baseline and progressive are read".to_owned(),
+    };
+    Err(Cause::new(CauseKind::Unsupported, kind))
+}
+
+fn check_scans(survey: &Survey, frame: &Frame, limits: &Limits) -> Result<(), Cause> {
+    if survey.scans > limits.max_scans {
+        let over = format!("{} scans, max_scans is {}", survey.scans, limits.max_scans);
+        return Err(Cause::new(CauseKind::Limit, over));
+    }
+    // The decoder would stop at the second scan, with rows unwritten.
+    let all_in_first = usize::from(survey.first_scan_components) == frame.components.len();
+    if frame.process != 2 && all_in_first && survey.scans > 1 {
+        let message = "a second scan follows one that should hold the whole picture";
+        return Err(Cause::new(CauseKind::Corrupt, message));
+    }
+    Ok(())
+}
+
+/// Progressive and multi-scan files keep every coefficient (16 bits) until the
+/// last scan; the others a row of units, before and after upsampling.
+fn working_bytes(frame: &Frame, survey: &Survey) -> u64 {
+    let count = frame.components.len();
+    let (h_max, v_max) = frame.factors();
+    let units = u64::from(frame.width).div_ceil(8 * u64::from(h_max));
+    let width = units * 8 * u64::from(h_max);
+    let row = width * (8 * u64::from(v_max) * 5 * count as u64 + 64);
+    let keeps_all = frame.process == 2 || usize::from(survey.first_scan_components) < count;
+    let coefficients = if keeps_all {
+        (0..count)
+            .filter_map(|i| frame.blocks(i))
+            .map(|(w, h)| w * h * 128)
+            .sum()
+    } else {
+        0
+    };
+    // Metadata is copied out of the header; tables and the rest are small.
+    row + coefficients + survey.header_bytes as u64 + (64 << 10)
+}
+
+/// zune-jpeg's errors in this crate's words. Its messages are kept: they name
+/// what in the file contradicts the format.
+fn cause(error: DecodeErrors) -> Cause {
+    let kind = match &error {
+        DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => CauseKind::Truncated,
+        DecodeErrors::FormatStatic("Premature end of buffer") => CauseKind::Truncated,
+        DecodeErrors::Unsupported(_) => CauseKind::Unsupported,
+        _ => CauseKind::Corrupt,
+    };
+    let message = match kind {
+        CauseKind::Truncated => "the image data end early".to_owned(),
+        _ => error.to_string().trim_matches('"').to_owned(),
+    };
+    Cause::new(kind, message).caused_by(error)
+}

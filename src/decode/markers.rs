@@ -1,0 +1,234 @@
+//! The markers of a JPEG file (ITU-T T.81, annex B), read without decoding:
+//! what the frame is, how many scans there are, and whether the file reaches
+//! its end-of-image marker.
+//!
+//! A decoder alone does not answer the last question in time: where the data
+//! end, it reads zeros, and zeros decode to something.
+
+/// What a walk over a file's markers found.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// The first start-of-frame segment.
+    pub(super) frame: Option<Frame>,
+    /// Components in the first scan, 0 when there is no scan.
+    pub(super) first_scan_components: u8,
+    /// Scans, counted up to the end of the image or of the file.
+    pub(super) scans: u32,
+    /// Bytes up to the first scan's data.
+    pub(super) header_bytes: usize,
+    /// Adobe's colour transform from the APP14 segment: 0 none, 1 YCbCr, 2 YCCK.
+    pub(super) adobe_transform: Option<u8>,
+    /// Where component identifiers stand, in the frame and in every scan.
+    pub(super) identifiers: Vec<usize>,
+    /// Bytes up to the segment that the file ends in, or all bytes.
+    pub(super) usable_bytes: usize,
+    /// Whether the end-of-image marker is there.
+    pub(super) complete: bool,
+}
+
+/// A start-of-frame segment.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// The marker's low four bits: 0 baseline, 1 extended, 2 progressive, 3
+    /// and above what is not read.
+    pub(super) process: u8,
+    /// Bits per sample.
+    pub(super) precision: u8,
+    /// Pixels.
+    pub(super) width: u16,
+    /// Pixels; 0 when a later segment is to tell.
+    pub(super) height: u16,
+    /// Identifier and sampling factors (horizontal, vertical) of each component.
+    pub(super) components: Vec<(u8, u8, u8)>,
+}
+
+const EOI: u8 = 0xd9;
+const SOS: u8 = 0xda;
+const APP14: u8 = 0xee;
+
+impl Survey {
+    /// Walks over `file`, which begins with a start-of-image marker.
+    ///
+    /// Tolerant where decoders are: bytes between segments are passed over,
+    /// and so is everything after the end of the image.
+    pub(super) fn of(file: &[u8]) -> Survey {
+        let mut survey = Survey {
+            usable_bytes: file.len(),
+            ..Survey::default()
+        };
+        let mut at = 2;
+        while let Some((marker, after)) = next_marker(file, at) {
+            at = after;
+            match marker {
+                EOI => {
+                    survey.complete = true;
+                    break;
+                }
+                // Markers that stand alone: TEM, RST0-7, SOI.
+                0x01 | 0xd0..=0xd8 => continue,
+                _ => {}
+            }
+            let length = match file.get(at..at + 2) {
+                Some(bytes) => usize::from(u16::from_be_bytes([bytes[0], bytes[1]])).max(2),
+                None => 2,
+            };
+            let Some(body) = file.get(at + 2..at + length) else {
+                survey.usable_bytes = at - 2;
+                break;
+            };
+            match marker {
+                // DHT, JPG and DAC share the range of the frames.
+                0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
+                    survey.see_frame(marker & 15, body, at + 2);
+                }
+                APP14 if body.starts_with(b"Adobe") => {
+                    survey.adobe_transform = body.get(11).copied();
+                }
+                SOS => survey.see_scan(body, at + 2),
+                _ => {}
+            }
+            at += length;
+            if marker == SOS && survey.scans == 1 {
+                survey.header_bytes = at;
+            }
+        }
+        survey
+    }
+
+    fn see_frame(&mut self, process: u8, body: &[u8], at: usize) {
+        let [precision, h1, h0, w1, w0, count, rest @ ..] = body else {
+            return;
+        };
+        if self.frame.is_some() {
+            return;
+        }
+        let components = rest.as_chunks::<3>().0;
+        let count = components.len().min(usize::from(*count));
+        self.identifiers.extend((0..count).map(|i| at + 6 + 3 * i));
+        self.frame = Some(Frame {
+            process,
+            precision: *precision,
+            width: u16::from_be_bytes([*w1, *w0]),
+            height: u16::from_be_bytes([*h1, *h0]),
+            components: components[..count]
+                .iter()
+                .map(|&[id, factors, _]| (id, factors >> 4, factors & 15))
+                .collect(),
+        });
+    }
+
+    fn see_scan(&mut self, body: &[u8], at: usize) {
+        let Some((&count, rest)) = body.split_first() else {
+            return;
+        };
+        self.scans = self.scans.saturating_add(1);
+        if self.scans == 1 {
+            self.first_scan_components = count;
+        }
+        // A file may hold millions of scans; only those that can matter are kept.
+        if self.scans <= 256 {
+            let count = usize::from(count).min(rest.len() / 2);
+            self.identifiers.extend((0..count).map(|i| at + 1 + 2 * i));
+        }
+    }
+}
+
+impl Frame {
+    /// Width and height in blocks of 8 x 8 pixels that the component at `index`
+    /// takes, padded to whole units; `None` with a sampling factor of zero.
+    pub(super) fn blocks(&self, index: usize) -> Option<(u64, u64)> {
+        let (h_max, v_max) = self.factors();
+        let &(_, h, v) = self.components.get(index)?;
+        let units = |side: u16, factor: u8| u64::from(side).div_ceil(8 * u64::from(factor));
+        (h > 0 && v > 0).then(|| {
+            (
+                units(self.width, h_max) * u64::from(h),
+                units(self.height, v_max) * u64::from(v),
+            )
+        })
+    }
+
+    /// The largest sampling factors, horizontal and vertical, at least 1.
+    pub(super) fn factors(&self) -> (u8, u8) {
+        self.components
+            .iter()
+            .fold((1, 1), |(h, v), c| (h.max(c.1), v.max(c.2)))
+    }
+}
+
+/// The next marker at or after `at`, and the place behind it. A zero or another
+/// 0xff after a 0xff is no marker: stuffing inside a scan, fill before a marker.
+fn next_marker(file: &[u8], mut at: usize) -> Option<(u8, usize)> {
+    loop {
+        at += find_ff(file.get(at..)?)? + 1;
+        match *file.get(at)? {
+            0 | 0xff => {}
+            marker => return Some((marker, at + 1)),
+        }
+    }
+}
+
+/// The place of the first 0xff. Whole chunks are judged at once, which costs a
+/// hundredth of decoding them.
+fn find_ff(bytes: &[u8]) -> Option<usize> {
+    const CHUNK: usize = 32;
+    let (chunks, _) = bytes.as_chunks::<CHUNK>();
+    let clean = |chunk: &&[u8; CHUNK]| !chunk.iter().fold(false, |seen, &b| seen | (b == 0xff));
+    let start = CHUNK * chunks.iter().take_while(clean).count();
+    bytes[start..]
+        .iter()
+        .position(|&b| b == 0xff)
+        .map(|found| start + found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_first_ff_anywhere() {
+        for length in 0..100 {
+            let mut bytes = vec![7; length];
+            assert_eq!(find_ff(&bytes), None);
+            for place in (0..length).rev() {
+                bytes[place] = 0xff;
+                assert_eq!(find_ff(&bytes), Some(place));
+            }
+        }
+    }
+
+    /// A frame of 8 x 16 pixels with one component, a scan, a tail.
+    fn file(tail: &[u8]) -> Vec<u8> {
+        let mut file = vec![0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 16, 0, 8, 1, 1, 0x11, 0];
+        file.extend([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0]);
+        file.extend(tail);
+        file
+    }
+
+    #[test]
+    fn stuffing_restarts_and_fill_do_not_end_a_scan() {
+        let survey = Survey::of(&file(&[
+            1, 0xff, 0, 2, 0xff, 0xd3, 3, 0xff, 0xff, 0xd9, 9, 9,
+        ]));
+        assert!(survey.complete);
+        assert_eq!((survey.scans, survey.first_scan_components), (1, 1));
+        let frame = survey.frame.unwrap();
+        assert_eq!((frame.process, frame.width, frame.height), (0, 8, 16));
+        assert_eq!(frame.blocks(0), Some((1, 2)));
+        assert_eq!(survey.identifiers, [12, 20]);
+    }
+
+    #[test]
+    fn every_cut_before_the_end_is_seen() {
+        let whole = file(&[1, 0xff, 0, 2, 0xff, 0xd9]);
+        for length in 2..whole.len() {
+            assert!(!Survey::of(&whole[..length]).complete, "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn an_end_marker_inside_a_segment_does_not_count() {
+        let survey = Survey::of(&[0xff, 0xd8, 0xff, 0xe1, 0, 6, 0xff, 0xd9, 0, 0, 0xff, 0xda]);
+        assert!(!survey.complete);
+    }
+}

@@ -1,0 +1,294 @@
+//! What the window hands out becomes batches and errors, by the policy on
+//! failures. Every face of an epoch goes through here.
+//!
+//! Failures are judged when the batch that lacks them is delivered, not when
+//! they happen, so that in ordered mode the same files give the same items in
+//! the same order, whatever the timing.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::batch::Batch;
+use crate::config::{OnError, Resolved};
+use crate::element::Element;
+use crate::error::{Error, Result, SampleError};
+use crate::stats::{EpochCounters, EpochStats};
+use crate::window::{Assembly, Taken, Totals, Window};
+
+pub(crate) struct Delivery<T: Element> {
+    window: Arc<Window<T>>,
+    on_error: OnError,
+    config: Resolved,
+    row_shape: [usize; 3],
+    /// Epochs that have not ended; the first is being delivered.
+    epochs: Range<u64>,
+    /// What is to be told before anything else is taken.
+    pending: VecDeque<Told<T>>,
+    current: Current,
+    failures: Vec<SampleError>,
+    /// Nothing more comes from the window.
+    over: bool,
+}
+
+enum Told<T: Element> {
+    Batch(Batch<T>),
+    Error(Error),
+}
+
+/// One step of a delivery.
+pub(crate) enum Step<T: Element> {
+    Item(Result<Batch<T>>),
+    EpochEnd,
+    End,
+}
+
+/// Whether to block, or to leave a waker.
+pub(crate) enum Patience<'w> {
+    Wait,
+    Wake(&'w Waker),
+}
+
+/// The epoch being delivered, from the consumer's first call for it.
+#[derive(Default)]
+struct Current {
+    stats: EpochStats,
+    started: Option<Instant>,
+    ended: Option<Instant>,
+    counters: Option<Arc<EpochCounters>>,
+    /// Since when the consumer waits for the next batch.
+    waiting: Option<Instant>,
+    /// When the last item was handed over: until the next call the consumer is
+    /// away with it.
+    handed_over: Option<Instant>,
+}
+
+impl<T: Element> Delivery<T> {
+    pub(crate) fn new(
+        window: &Arc<Window<T>>,
+        config: &Resolved,
+        row_shape: [usize; 3],
+        epochs: Range<u64>,
+    ) -> Self {
+        let over = epochs.is_empty();
+        Delivery {
+            window: Arc::clone(window),
+            on_error: config.on_error,
+            config: config.clone(),
+            row_shape,
+            epochs,
+            pending: VecDeque::new(),
+            current: Current::default(),
+            failures: Vec::new(),
+            over,
+        }
+    }
+
+    /// The next step; `None` only with a waker, which is then left.
+    pub(crate) fn step(&mut self, patience: &Patience<'_>) -> Option<Step<T>> {
+        let called = Instant::now();
+        if !self.is_over() {
+            self.current.call(called);
+        }
+        loop {
+            if let Some(told) = self.pending.pop_front() {
+                self.current.handed_over = Some(Instant::now());
+                return Some(Step::Item(match told {
+                    Told::Batch(batch) => Ok(self.count(batch)),
+                    Told::Error(error) => Err(error),
+                }));
+            }
+            if self.over {
+                return Some(Step::End);
+            }
+            let taken = match patience {
+                Patience::Wait => self.window.take_waiting(),
+                Patience::Wake(waker) => self.window.take_or_wake(waker)?,
+            };
+            match taken {
+                Taken::Failure { failure, length } => self.judge(vec![failure], length),
+                Taken::Batch(assembly, counters) => self.receive(assembly, counters),
+                Taken::EpochEnd(totals) => {
+                    self.end_epoch();
+                    if let Some(error) = self.nothing_delivered(totals) {
+                        self.end_run(error);
+                        continue;
+                    }
+                    return Some(Step::EpochEnd);
+                }
+                Taken::Error(error) => self.end_run(error),
+                Taken::Idle => self.over = true,
+            }
+        }
+    }
+
+    /// Judges a batch's failures, to be told first, and makes it whole.
+    fn receive(&mut self, mut assembly: Assembly<T>, counters: Arc<EpochCounters>) {
+        self.current.take(counters.clone());
+        let started = Instant::now();
+        let (epoch, index, length) = (assembly.epoch, assembly.batch, assembly.length);
+        let mut failures = std::mem::take(&mut assembly.failures);
+        let assembled = assembly.assemble(self.row_shape.iter().product());
+        let (buffer, arrived) = match assembled {
+            Ok(Some(assembled)) => assembled,
+            Ok(None) => {
+                let last = failures.last().map(ToString::to_string).unwrap_or_default();
+                self.judge(failures, length);
+                if !self.over {
+                    self.end_run(Error::empty_batch(epoch, Some(index), last));
+                }
+                return;
+            }
+            Err(error) => return self.end_run(error),
+        };
+        let mut samples = Vec::with_capacity(arrived.len());
+        for row in arrived {
+            samples.push(row.sample);
+            failures.extend(row.failures);
+        }
+        failures.sort_by_key(SampleError::position);
+        self.judge(failures, length);
+        if self.over {
+            return;
+        }
+        let [a, b, c] = self.row_shape;
+        let shape = [samples.len(), a, b, c];
+        let batch = Batch::new(buffer, shape, self.config.layout, samples, epoch, index);
+        counters.batch.item(size_of_val(batch.as_slice()), started.elapsed());
+        self.pending.push_back(Told::Batch(batch));
+    }
+
+    /// Tells, records or refuses failures. `length` is the epoch's, when known.
+    fn judge(&mut self, failures: Vec<SampleError>, length: Option<u64>) {
+        for failure in failures {
+            self.current.stats.failed += 1;
+            let allowed = self.on_error.budget().allowed(length.unwrap_or(u64::MAX));
+            match self.on_error {
+                OnError::Fail => self.pending.push_back(Told::Error(failure.into())),
+                OnError::Replace { attempts, .. } if failure.substitute().is_none() => {
+                    return self.end_run(Error::no_substitute(attempts, failure));
+                }
+                _ if allowed.is_some_and(|allowed| self.current.stats.failed > allowed) => {
+                    let (failed, budget) = (self.current.stats.failed, self.on_error.budget());
+                    let (epoch, budget) = (failure.epoch(), budget.to_string());
+                    return self.end_run(Error::budget(epoch, failed, budget, failure));
+                }
+                _ => self.record(failure),
+            }
+        }
+    }
+
+    fn record(&mut self, failure: SampleError) {
+        self.current.stats.replaced += u64::from(failure.substitute().is_some());
+        tracing::warn!(
+            epoch = failure.epoch(),
+            replaced_by = failure.substitute().map(|path| path.display().to_string()),
+            "{failure}"
+        );
+        if self.failures.len() < self.config.failures_kept {
+            self.failures.push(failure);
+        }
+    }
+
+    /// An unordered epoch of which every sample failed has no batch to miss
+    /// them.
+    fn nothing_delivered(&self, totals: Totals) -> Option<Error> {
+        let Totals { epoch, planned, delivered, .. } = totals;
+        let last = self.failures.last().map(ToString::to_string).unwrap_or_default();
+        (planned > 0 && delivered == 0).then(|| Error::empty_batch(epoch, None, last))
+    }
+
+    fn end_epoch(&mut self) {
+        self.current.ended = Some(Instant::now());
+        self.epochs.start = self.epochs.end.min(self.epochs.start + 1);
+        self.over |= self.epochs.is_empty();
+    }
+
+    fn end_run(&mut self, error: Error) {
+        self.window.cancel();
+        self.current.ended.get_or_insert_with(Instant::now);
+        self.pending.push_back(Told::Error(error));
+        self.over = true;
+    }
+
+    /// Cancels the rest of the epoch being delivered.
+    pub(crate) fn skip_epoch(&mut self) {
+        if self.is_over() {
+            return;
+        }
+        self.pending.clear();
+        self.window.skip(self.epochs.start);
+        self.end_epoch();
+    }
+
+    fn count(&mut self, batch: Batch<T>) -> Batch<T> {
+        let Current { stats, started, .. } = &mut self.current;
+        stats.images += batch.len() as u64;
+        stats.batches += 1;
+        stats.first_batch_seconds =
+            stats.first_batch_seconds.or(started.map(|started| started.elapsed().as_secs_f64()));
+        batch
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over && self.pending.is_empty()
+    }
+
+    /// The epoch being delivered, or to be delivered next.
+    pub(crate) fn current_epoch(&self) -> u64 {
+        self.epochs.start
+    }
+
+    /// The figures of epoch `number`, if it is the one being delivered or the
+    /// one that has just ended; else nothing has happened in it yet.
+    pub(crate) fn stats(&self, number: u64) -> EpochStats {
+        let Current { stats, started, ended, counters, .. } = &self.current;
+        let delivering = if ended.is_some() { number < self.epochs.start } else { true };
+        if !delivering && !self.over {
+            return EpochStats { epoch: number, ..EpochStats::default() };
+        }
+        let until = ended.unwrap_or_else(Instant::now);
+        EpochStats {
+            epoch: number,
+            seconds: started.map_or(0.0, |started| (until - started).as_secs_f64()),
+            stages: counters.as_ref().map(|counters| counters.stages()).unwrap_or_default(),
+            ..*stats
+        }
+    }
+
+    pub(crate) fn failures(&self) -> &[SampleError] {
+        &self.failures
+    }
+}
+
+impl<T: Element> Drop for Delivery<T> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.window.cancel();
+        }
+    }
+}
+
+impl Current {
+    /// The consumer calls for the next item.
+    fn call(&mut self, now: Instant) {
+        if self.ended.is_some() {
+            *self = Current::default();
+        }
+        self.started.get_or_insert(now);
+        self.waiting.get_or_insert(now);
+        if let (Some(since), Some(counters)) = (self.handed_over.take(), &self.counters) {
+            counters.batch.output(now - since);
+        }
+    }
+
+    /// A batch was taken: the waiting is over.
+    fn take(&mut self, counters: Arc<EpochCounters>) {
+        if let Some(since) = self.waiting.take() {
+            counters.batch.input(since.elapsed());
+        }
+        self.counters = Some(counters);
+    }
+}

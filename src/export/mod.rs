@@ -1,0 +1,1 @@
+//! Batches as `.npy` files with a manifest.

@@ -1,0 +1,99 @@
+//! `infeed` streams a folder of images into fixed-size tensor batches for
+//! training, on threads, in one process.
+//!
+//! ```
+//! # let photos = infeed::doc::photos();
+//! use infeed::Loader;
+//!
+//! let mut loader = Loader::folder(&photos).batch_size(32).size(128, 128).build()?;
+//! for batch in loader.epoch(0)? {
+//!     let batch = batch?;
+//!     let images = batch.images();      // ArrayView4<f32>, [n, 3, 128, 128], in 0.0..=1.0
+//!     let labels = batch.labels();      // ArrayView1<i64>, [n], the class folder's number
+//!     let samples = batch.samples();    // where each row came from
+//!     assert_eq!((images.shape()[0], labels.len()), (samples.len(), samples.len()));
+//! }
+//! # Ok::<(), infeed::Error>(())
+//! ```
+//!
+//! # How data moves
+//!
+//! ```text
+//!  plan          which sample comes when
+//!    |  tickets, granted while the window has room
+//!  read          tokio tasks: path -> encoded bytes, many in flight
+//!    |  crossbeam channel, with room for every ticket
+//!  decode        a fixed pool of threads: encoded bytes -> RGB pixels
+//!    |  same thread, no queue
+//!  transform     crop, resize, normalise and lay out, into the sample's row of its batch
+//!    |  settles its ticket
+//!  window        batches in the making, ordered or unordered
+//!    |
+//!  Loader        iterator or stream of Result<Batch>
+//! ```
+//!
+//! A sample's pixels are written once, into the batch that the caller gets; a
+//! dropped batch lends its memory to a later one. Ordered output is
+//! byte-identical for any number of threads. Memory is bounded by a figure that
+//! is known before the first read ([`config::MemoryBound`]). A bad file is an
+//! error that names it, and the iterator can go on ([`OnError`]).
+//!
+//! # Shapes, types, units
+//!
+//! Images are `[n, 3, height, width]` ([`Layout::Chw`]) or
+//! `[n, height, width, 3]` ([`Layout::Hwc`]), row-major, of [`f32`] in
+//! `0.0..=1.0` before [`normalize`](LoaderBuilder::normalize), or of [`u8`]
+//! levels. Labels are `[n]` of [`i64`]. Sizes are in pixels, memory in bytes.
+//!
+//! # Features
+//!
+//! * `cli` (default): the `infeed` binary. A program that only wants the library
+//!   sets `default-features = false`.
+//! * `export`: batches as `.npy` files.
+
+// In the order in which data moves.
+pub mod config;
+pub mod source;
+
+mod plan;
+mod read;
+
+pub mod decode;
+mod transform;
+
+mod batch;
+mod element;
+mod window;
+
+mod builder;
+mod deliver;
+mod epoch;
+mod loader;
+mod preprocess;
+pub mod stats;
+
+mod error;
+mod fence;
+
+#[cfg(feature = "export")]
+pub mod export;
+
+#[doc(hidden)]
+pub mod doc;
+
+pub use batch::{Batch, NO_LABEL, Sample};
+pub use builder::LoaderBuilder;
+pub use config::{
+    Budget, Color, Filter, Fit, LastBatch, Layout, Limits, Normalize, OnError, Order, Size,
+};
+pub use element::{Dtype, Element};
+pub use epoch::{Epoch, EpochStream, Epochs, EpochsStream};
+pub use error::{Cause, CauseKind, Error, ErrorKind, Result, SampleError, Stage};
+pub use loader::{Loader, Monitor, StopHandle};
+pub use preprocess::Preprocessor;
+pub use source::Folder;
+
+/// The README's examples, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

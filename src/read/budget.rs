@@ -1,0 +1,244 @@
+//! A byte budget with memory in it: buffers are lent within a fixed number of
+//! bytes and used again.
+//!
+//! Two of them bound what is in flight beside the batches: encoded files, and
+//! decoded pixels with what decoders allocate. Idle buffers count as used only
+//! until somebody needs their room, so the budget is never exceeded and a
+//! request that fits the whole budget is granted once enough has come back.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Buffers are made in steps of this many bytes, so that files of nearly one
+/// size share them.
+const STEP: u64 = 64 << 10;
+
+#[derive(Debug)]
+pub(crate) struct ByteBudget {
+    limit: u64,
+    state: Mutex<State>,
+    /// Wakes threads that wait.
+    returned: Condvar,
+    /// Wakes tasks that wait.
+    notify: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Bytes that leases hold.
+    lent: u64,
+    /// Buffers that nobody holds, warmest last.
+    idle: Vec<Vec<u8>>,
+    idle_bytes: u64,
+    peak: u64,
+}
+
+impl ByteBudget {
+    pub(crate) fn new(limit: u64) -> Arc<Self> {
+        let (state, returned, notify) = (Mutex::default(), Condvar::new(), Notify::new());
+        Arc::new(ByteBudget { limit, state, returned, notify })
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A buffer of `len` bytes of no particular content, and the right to
+    /// `extra` bytes that somebody else allocates; now or not at all.
+    pub(crate) fn try_take(self: &Arc<Self>, len: usize, extra: u64) -> Option<Lease> {
+        let charged = self.lock().lend(self.limit, len, extra);
+        charged.map(|(buffer, charge)| self.lease(buffer, charge, len))
+    }
+
+    /// The same, waiting as a task. `len + extra` must fit the limit.
+    pub(crate) async fn take(self: &Arc<Self>, len: usize, extra: u64) -> Lease {
+        loop {
+            let notified = self.notify.notified();
+            tokio::pin!(notified);
+            // From here on no return is missed.
+            notified.as_mut().enable();
+            if let Some(lease) = self.try_take(len, extra) {
+                return lease;
+            }
+            notified.await;
+        }
+    }
+
+    /// The same, waiting as a thread. `len + extra` must fit the limit.
+    pub(crate) fn take_waiting(self: &Arc<Self>, len: usize, extra: u64) -> Lease {
+        let mut state = self.lock();
+        loop {
+            if let Some((buffer, charge)) = state.lend(self.limit, len, extra) {
+                drop(state);
+                return self.lease(buffer, charge, len);
+            }
+            state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lease(self: &Arc<Self>, buffer: Option<Vec<u8>>, charge: Charge, len: usize) -> Lease {
+        let buffer = buffer.unwrap_or_else(|| vec![0; charge.buffer as usize]);
+        Lease { buffer, len, charge, budget: Arc::clone(self) }
+    }
+
+    fn give_back(&self, buffer: Vec<u8>, charge: Charge) {
+        let mut state = self.lock();
+        state.lent -= charge.buffer + charge.extra;
+        state.idle_bytes += charge.buffer;
+        state.idle.push(buffer);
+        drop(state);
+        self.returned.notify_all();
+        self.notify.notify_waiters();
+    }
+
+    #[cfg(test)]
+    fn peak(&self) -> u64 {
+        self.lock().peak
+    }
+}
+
+/// What a lease counts for.
+#[derive(Clone, Copy, Debug)]
+struct Charge {
+    buffer: u64,
+    extra: u64,
+}
+
+impl State {
+    /// Charges a request; the buffer is `None` where one has to be made.
+    fn lend(&mut self, limit: u64, len: usize, extra: u64) -> Option<(Option<Vec<u8>>, Charge)> {
+        let room = limit.checked_sub(self.lent)?.checked_sub(extra)?;
+        if len as u64 > room {
+            return None;
+        }
+        let fits = |buffer: &Vec<u8>| buffer.len() >= len && buffer.len() as u64 <= room;
+        let found = self.idle.iter().rposition(fits).map(|at| self.idle.remove(at));
+        let bytes = match &found {
+            Some(buffer) => {
+                self.idle_bytes -= buffer.len() as u64;
+                buffer.len() as u64
+            }
+            None => {
+                // The coldest buffer was too small: the new one takes its place,
+                // so there are never more buffers than were once lent at a time.
+                if !self.idle.is_empty() {
+                    self.idle_bytes -= self.idle.remove(0).len() as u64;
+                }
+                (len as u64).next_multiple_of(STEP).min(room)
+            }
+        };
+        self.lent += bytes + extra;
+        while self.lent + self.idle_bytes > limit && !self.idle.is_empty() {
+            self.idle_bytes -= self.idle.remove(0).len() as u64;
+        }
+        self.peak = self.peak.max(self.lent + self.idle_bytes);
+        Some((found, Charge { buffer: bytes, extra }))
+    }
+}
+
+/// Bytes within a budget; goes back when dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// As long as its charge says; `len` of it are asked for.
+    buffer: Vec<u8>,
+    len: usize,
+    charge: Charge,
+    budget: Arc<ByteBudget>,
+}
+
+impl Deref for Lease {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[..self.len]
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.budget.give_back(std::mem::take(&mut self.buffer), self.charge);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_buffer_is_used_again() {
+        let budget = ByteBudget::new(1 << 20);
+        let mut lease = budget.try_take(1000, 0).unwrap();
+        lease[0] = 42;
+        drop(lease);
+        assert_eq!(budget.try_take(900, 0).unwrap()[0], 42);
+    }
+
+    #[test]
+    fn the_whole_budget_can_be_had_when_all_is_back() {
+        let budget = ByteBudget::new(1_000_000);
+        drop((budget.try_take(300_000, 0), budget.try_take(300_000, 5)));
+        assert!(budget.try_take(1_000_000, 0).is_some());
+        assert!(budget.try_take(400_000, 600_000).is_some());
+        assert!(budget.try_take(400_000, 600_001).is_none());
+    }
+
+    #[test]
+    fn a_waiting_thread_is_woken() {
+        let budget = ByteBudget::new(1000);
+        let lease = budget.try_take(1000, 0).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| budget.take_waiting(600, 400).len());
+            drop(lease);
+            assert_eq!(waiting.join().unwrap(), 600);
+        });
+    }
+
+    #[tokio::test]
+    async fn a_waiting_task_is_woken() {
+        let budget = ByteBudget::new(1000);
+        let lease = budget.try_take(1000, 0).unwrap();
+        let waiting = tokio::spawn({
+            let budget = Arc::clone(&budget);
+            async move { budget.take(600, 0).await.len() }
+        });
+        tokio::task::yield_now().await;
+        drop(lease);
+        assert_eq!(waiting.await.unwrap(), 600);
+    }
+
+    proptest! {
+        #[test]
+        fn the_limit_holds(requests in proptest::collection::vec((0_usize..400_000, 0_u64..50_000, 0_usize..4), 1..60)) {
+            let budget = ByteBudget::new(1_000_000);
+            let mut held = Vec::new();
+            for (len, extra, drops) in requests {
+                match budget.try_take(len, extra) {
+                    Some(lease) => {
+                        prop_assert_eq!(lease.len(), len);
+                        held.push(lease);
+                    }
+                    None => prop_assert!(!held.is_empty()),
+                }
+                for _ in 0..drops {
+                    if !held.is_empty() {
+                        held.swap_remove(0);
+                    }
+                }
+                prop_assert!(budget.peak() <= 1_000_000);
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Where samples come from: which there are, in what order, and how the bytes
+//! of one are read.
+
+mod folder;
+mod index;
+
+use std::fmt;
+use std::future::Future;
+use std::ops::{ControlFlow, Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::error::{Cause, CauseKind, Result};
+use crate::read::budget::{ByteBudget, Lease};
+
+pub use folder::Folder;
+pub(crate) use index::{Entry, Index};
+
+/// A set of encoded images in a stable order.
+///
+/// [`Folder`] is the one most people need; implement it to stream from
+/// somewhere else.
+///
+/// ```
+/// use std::path::{Path, PathBuf};
+/// use infeed::source::{Admission, Listing, ReadFuture, Source};
+///
+/// /// Images that are in memory already.
+/// struct Memory(Vec<std::sync::Arc<[u8]>>);
+///
+/// impl Source for Memory {
+///     fn root(&self) -> PathBuf {
+///         PathBuf::from("memory")
+///     }
+///
+///     fn list(&self, listing: &mut Listing<'_>) -> infeed::Result<()> {
+///         for index in 0..self.0.len() {
+///             if listing.push(Path::new(&index.to_string()), None).is_break() {
+///                 break;
+///             }
+///         }
+///         Ok(())
+///     }
+///
+///     fn read(&self, path: &Path, admission: Admission) -> ReadFuture {
+///         let index: usize = path.to_str().and_then(|name| name.parse().ok()).unwrap();
+///         let bytes = self.0[index].clone();
+///         Box::pin(async move {
+///             let mut encoded = admission.admit(bytes.len() as u64).await?;
+///             encoded.copy_from_slice(&bytes);
+///             Ok(encoded)
+///         })
+///     }
+/// }
+/// ```
+pub trait Source: Send + Sync + 'static {
+    /// What the source is called in messages: the root folder, a list's file.
+    fn root(&self) -> PathBuf;
+
+    /// Tells all samples, in the source's order, to `listing`; called once, on
+    /// a thread of its own, and may take as long as it needs: samples stream
+    /// while it goes on. It ends early when [`Listing::push`] says so.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the source as a whole from being listed
+    /// ([`Error::source_unusable`](crate::Error::source_unusable)). What was
+    /// listed before is delivered first.
+    fn list(&self, listing: &mut Listing<'_>) -> Result<()>;
+
+    /// Reads the encoded bytes of one sample, in order of no particular kind
+    /// and many at a time. Runs as a task on the loader's own runtime: whatever
+    /// blocks belongs into [`blocking`]. Memory is asked for once, from
+    /// `admission`, when the size is known.
+    fn read(&self, path: &Path, admission: Admission) -> ReadFuture;
+}
+
+/// The bytes of one sample, or why there are none.
+pub type ReadFuture = Pin<Box<dyn Future<Output = Result<Encoded, Cause>> + Send>>;
+
+/// Takes what [`Source::list`] finds.
+#[derive(Debug)]
+pub struct Listing<'a> {
+    index: &'a Index,
+}
+
+impl<'a> Listing<'a> {
+    pub(crate) fn new(index: &'a Index) -> Self {
+        Listing { index }
+    }
+
+    /// The names of the classes, if the source has any, in the order of their
+    /// numbers. To be told before the first sample.
+    pub fn classes(&mut self, names: Vec<String>) {
+        self.index.set_classes(names);
+    }
+
+    /// Adds the next sample. `path` names it in errors and to
+    /// [`Source::read`]; it is relative to the source's root. `label` is the
+    /// number of its class. [`ControlFlow::Break`] asks to stop listing.
+    pub fn push(&mut self, path: &Path, label: Option<u32>) -> ControlFlow<()> {
+        self.index.push(path, label)
+    }
+}
+
+/// Encoded bytes of one sample, within the loader's budget.
+#[derive(Debug)]
+pub struct Encoded(pub(crate) Lease);
+
+impl Deref for Encoded {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Encoded {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+/// The way to memory for encoded bytes: checks the limit on a file's size and
+/// keeps the loader's budget.
+pub struct Admission {
+    budget: Arc<ByteBudget>,
+    max_file_bytes: u64,
+    pub(crate) clock: Arc<AdmissionClock>,
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("max_file_bytes", &self.max_file_bytes).finish()
+    }
+}
+
+impl Admission {
+    pub(crate) fn new(budget: Arc<ByteBudget>, max_file_bytes: u64) -> Self {
+        Admission { budget, max_file_bytes, clock: Arc::new(AdmissionClock::new()) }
+    }
+
+    /// A buffer of `bytes` bytes of no particular content, once the budget has
+    /// room.
+    ///
+    /// # Errors
+    ///
+    /// [`CauseKind::Limit`] when a file may not be that large.
+    pub async fn admit(&self, bytes: u64) -> Result<Encoded, Cause> {
+        let len = self.check(bytes)?;
+        if let Some(lease) = self.budget.try_take(len, 0) {
+            return Ok(Encoded(lease));
+        }
+        let _waiting = self.clock.wait();
+        Ok(Encoded(self.budget.take(len, 0).await))
+    }
+
+    /// The same without waiting: `None` when the budget has no room now. For
+    /// code that is in a blocking call already.
+    ///
+    /// # Errors
+    ///
+    /// As [`admit`](Self::admit).
+    pub fn try_admit(&self, bytes: u64) -> Result<Option<Encoded>, Cause> {
+        let len = self.check(bytes)?;
+        Ok(self.budget.try_take(len, 0).map(Encoded))
+    }
+
+    fn check(&self, bytes: u64) -> Result<usize, Cause> {
+        match usize::try_from(bytes) {
+            Ok(len) if bytes <= self.max_file_bytes => Ok(len),
+            _ => Err(Cause::new(
+                CauseKind::Limit,
+                format!("{bytes} bytes, more than max_file_bytes = {}", self.max_file_bytes),
+            )),
+        }
+    }
+}
+
+/// How long a read has waited for the budget: that is backpressure, and no
+/// fault of the storage.
+#[derive(Debug)]
+pub(crate) struct AdmissionClock {
+    start: Instant,
+    waiting: AtomicUsize,
+    /// Nanoseconds after `start` at which the last wait ended.
+    ended: AtomicU64,
+    waited: AtomicU64,
+}
+
+impl AdmissionClock {
+    fn new() -> Self {
+        AdmissionClock {
+            start: Instant::now(),
+            waiting: AtomicUsize::new(0),
+            ended: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
+        }
+    }
+
+    fn wait(&self) -> impl Drop + '_ {
+        struct Waiting<'a>(&'a AdmissionClock, Instant);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                let Waiting(clock, since) = self;
+                let now = Instant::now();
+                clock.waited.fetch_add((now - *since).as_nanos() as u64, Ordering::Relaxed);
+                clock.ended.store((now - clock.start).as_nanos() as u64, Ordering::Relaxed);
+                clock.waiting.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(self, Instant::now())
+    }
+
+    /// Since when the storage, rather than the budget, has been the one to wait
+    /// for; `None` while it is the budget.
+    pub(crate) fn running_since(&self) -> Option<Instant> {
+        let ended = std::time::Duration::from_nanos(self.ended.load(Ordering::Relaxed));
+        (self.waiting.load(Ordering::Relaxed) == 0).then(|| self.start + ended)
+    }
+
+    pub(crate) fn waited(&self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.waited.load(Ordering::Relaxed))
+    }
+}
+
+/// Runs blocking code of a [`Source`] where it may block: in the loader's pool
+/// of reader threads.
+///
+/// # Errors
+///
+/// What `work` returns; [`CauseKind::Panicked`] when it panics.
+pub async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, Cause> + Send + 'static,
+) -> Result<R, Cause> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(payload) => Err(Cause::panicked(&*payload)),
+            Err(_) => Err(Cause::new(CauseKind::Io, "the read was cancelled")),
+        },
+    }
+}

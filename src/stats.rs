@@ -1,0 +1,310 @@
+//! What each stage did and what it waited for.
+//!
+//! Every stage counts items and bytes and splits its threads' time in three:
+//! busy, waiting for input (the stage before is slower) and waiting for output
+//! (the stage behind is slower, or a byte budget is used up). Times of several
+//! threads add up, so two busy decoders count two seconds a second.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Serialize, Serializer};
+
+/// One stage's counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StageStats {
+    /// What passed the stage: files, samples, batches.
+    pub items: u64,
+    /// Bytes that the stage put out: encoded bytes for `read`, pixels for
+    /// `decode`, elements for `transform` and `batch`.
+    pub bytes: u64,
+    /// Time spent working.
+    #[serde(rename = "busy_seconds", serialize_with = "seconds")]
+    pub busy: Duration,
+    /// Time spent waiting for the stage before.
+    #[serde(rename = "waiting_for_input_seconds", serialize_with = "seconds")]
+    pub waiting_for_input: Duration,
+    /// Time spent waiting for the stage behind, or for a byte budget.
+    #[serde(rename = "waiting_for_output_seconds", serialize_with = "seconds")]
+    pub waiting_for_output: Duration,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+impl StageStats {
+    fn plus(self, other: Self) -> Self {
+        StageStats {
+            items: self.items + other.items,
+            bytes: self.bytes + other.bytes,
+            busy: self.busy + other.busy,
+            waiting_for_input: self.waiting_for_input + other.waiting_for_input,
+            waiting_for_output: self.waiting_for_output + other.waiting_for_output,
+        }
+    }
+}
+
+/// The stages in the order in which data moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stages {
+    /// The walk of the source, once per loader. Items are samples found.
+    pub walk: StageStats,
+    /// Readers. Input is the walk; output is room in the window and in the
+    /// budget of encoded bytes: a reader that waits for output is ahead.
+    pub read: StageStats,
+    /// Decoder threads. Input is a file that has been read; output is the
+    /// budget of decoded pixels.
+    pub decode: StageStats,
+    /// The same threads, from pixels to the row of the batch.
+    pub transform: StageStats,
+    /// The consumer's side. Items are batches; busy is the assembly; waiting
+    /// for input is the time the consumer waited for a batch; waiting for
+    /// output is the time it was away with one.
+    pub batch: StageStats,
+}
+
+impl Stages {
+    /// Stage by stage with its name.
+    #[must_use]
+    pub fn iter(&self) -> [(&'static str, StageStats); 5] {
+        [
+            ("walk", self.walk),
+            ("read", self.read),
+            ("decode", self.decode),
+            ("transform", self.transform),
+            ("batch", self.batch),
+        ]
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Stages {
+            walk: self.walk.plus(other.walk),
+            read: self.read.plus(other.read),
+            decode: self.decode.plus(other.decode),
+            transform: self.transform.plus(other.transform),
+            batch: self.batch.plus(other.batch),
+        }
+    }
+}
+
+/// One epoch in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct EpochStats {
+    /// Number of the epoch.
+    pub epoch: u64,
+    /// Images delivered.
+    pub images: u64,
+    /// Batches delivered.
+    pub batches: u64,
+    /// Samples that failed, replaced ones included.
+    pub failed: u64,
+    /// Failed samples in whose place another stands.
+    pub replaced: u64,
+    /// Seconds from the consumer's first call for it to its end, or to now.
+    pub seconds: f64,
+    /// Seconds from the consumer's first call for it to its first batch.
+    pub first_batch_seconds: Option<f64>,
+    /// What each stage did for this epoch.
+    pub stages: Stages,
+}
+
+impl EpochStats {
+    /// Images delivered a second; 0 before the first.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn images_per_second(&self) -> f64 {
+        if self.seconds > 0.0 { self.images as f64 / self.seconds } else { 0.0 }
+    }
+}
+
+/// How full the window is at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Queue {
+    /// Complete batches that wait for the consumer.
+    pub waiting: usize,
+    /// Batches in the making or waiting.
+    pub making: usize,
+    /// The prefetch depth: the most that `making` can be.
+    pub prefetch: usize,
+}
+
+/// A loader in figures, from its building to now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Samples found so far.
+    pub listed: u64,
+    /// Whether the walk has ended, so that `listed` is all there is.
+    pub listing_complete: bool,
+    /// What each stage did, over all epochs.
+    pub stages: Stages,
+    /// The window at this moment.
+    pub queue: Queue,
+    /// Reads that the operating system has not given back after
+    /// `read_timeout`.
+    pub stuck_reads: usize,
+}
+
+/// Counters of one stage, added to by its threads.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    items: AtomicU64,
+    bytes: AtomicU64,
+    busy: AtomicU64,
+    input: AtomicU64,
+    output: AtomicU64,
+}
+
+/// Plain sums read by nobody who draws conclusions about other memory, hence
+/// relaxed throughout.
+impl Counters {
+    pub(crate) fn item(&self, bytes: usize, busy: Duration) {
+        self.items.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.busy(busy);
+    }
+
+    pub(crate) fn items(&self, items: u64, busy: Duration) {
+        self.items.fetch_add(items, Ordering::Relaxed);
+        self.busy(busy);
+    }
+
+    pub(crate) fn busy(&self, time: Duration) {
+        self.busy.fetch_add(nanoseconds(time), Ordering::Relaxed);
+    }
+
+    pub(crate) fn input(&self, time: Duration) {
+        self.input.fetch_add(nanoseconds(time), Ordering::Relaxed);
+    }
+
+    pub(crate) fn output(&self, time: Duration) {
+        self.output.fetch_add(nanoseconds(time), Ordering::Relaxed);
+    }
+
+    fn stats(&self) -> StageStats {
+        let time = |time: &AtomicU64| Duration::from_nanos(time.load(Ordering::Relaxed));
+        StageStats {
+            items: self.items.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            busy: time(&self.busy),
+            waiting_for_input: time(&self.input),
+            waiting_for_output: time(&self.output),
+        }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Counters of one epoch; tickets carry them along.
+#[derive(Debug)]
+pub(crate) struct EpochCounters {
+    pub(crate) number: u64,
+    /// When the first ticket could be granted: waiting before that belongs to
+    /// nobody.
+    pub(crate) opened: Instant,
+    pub(crate) read: Counters,
+    pub(crate) decode: Counters,
+    pub(crate) transform: Counters,
+    pub(crate) batch: Counters,
+}
+
+impl EpochCounters {
+    /// How long somebody has waited for this epoch who began to wait at
+    /// `since`.
+    pub(crate) fn waited(&self, since: Instant, until: Instant) -> Duration {
+        until.saturating_duration_since(since.max(self.opened))
+    }
+
+    pub(crate) fn stages(&self) -> Stages {
+        Stages {
+            walk: StageStats::default(),
+            read: self.read.stats(),
+            decode: self.decode.stats(),
+            transform: self.transform.stats(),
+            batch: self.batch.stats(),
+        }
+    }
+}
+
+/// The counters of all epochs; those that nobody counts into any more are
+/// folded into one sum, so that a long run keeps a fixed size.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    pub(crate) walk: Counters,
+    epochs: Mutex<Epochs>,
+}
+
+#[derive(Debug, Default)]
+struct Epochs {
+    folded: Stages,
+    open: Vec<Arc<EpochCounters>>,
+}
+
+impl Registry {
+    pub(crate) fn open(&self, number: u64) -> Arc<EpochCounters> {
+        let counters = Arc::new(EpochCounters {
+            number,
+            opened: Instant::now(),
+            read: Counters::default(),
+            decode: Counters::default(),
+            transform: Counters::default(),
+            batch: Counters::default(),
+        });
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let Epochs { folded, open } = &mut *epochs;
+        open.retain(|epoch| {
+            let in_use = Arc::strong_count(epoch) > 1;
+            if !in_use {
+                *folded = folded.plus(epoch.stages());
+            }
+            in_use
+        });
+        open.push(Arc::clone(&counters));
+        counters
+    }
+
+    pub(crate) fn stages(&self) -> Stages {
+        let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = epochs.open.iter().fold(epochs.folded, |sum, epoch| sum.plus(epoch.stages()));
+        Stages { walk: self.walk.stats(), ..sum }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_outlive_their_epochs() {
+        let registry = Registry::default();
+        for number in 0..20 {
+            let epoch = registry.open(number);
+            epoch.read.item(10, Duration::from_millis(1));
+            epoch.decode.input(Duration::from_millis(2));
+        }
+        let stages = registry.stages();
+        assert_eq!((stages.read.items, stages.read.bytes), (20, 200));
+        assert_eq!(stages.read.busy, Duration::from_millis(20));
+        assert_eq!(stages.decode.waiting_for_input, Duration::from_millis(40));
+        assert!(registry.epochs.lock().unwrap().open.len() <= 1);
+    }
+
+    #[test]
+    fn waiting_before_an_epoch_is_not_its_own() {
+        let registry = Registry::default();
+        let before = Instant::now();
+        let epoch = registry.open(0);
+        let end = epoch.opened + Duration::from_millis(5);
+        assert_eq!(epoch.waited(before, end), Duration::from_millis(5));
+        assert_eq!(epoch.waited(end, before), Duration::ZERO);
+    }
+}
