@@ -101,7 +101,6 @@ impl<'a, T: Element> Epoch<'a, T> {
     /// # Ok::<(), infeed::Error>(())
     /// # }).unwrap();
     /// ```
-    #[must_use]
     pub fn into_stream(self) -> EpochStream<'a, T> {
         EpochStream(self)
     }
@@ -176,7 +175,6 @@ impl<'a, T: Element> Epochs<'a, T> {
     }
 
     /// The same batches as a [`Stream`]; see [`Epoch::into_stream`].
-    #[must_use]
     pub fn into_stream(self) -> EpochsStream<'a, T> {
         EpochsStream(self)
     }

@@ -26,8 +26,8 @@ use crate::batch::Pool;
 use crate::builder::LoaderBuilder;
 use crate::config::{Layout, Order, Resolved, Size};
 use crate::decode::{Decode, pool::Worker};
-use crate::element::Element;
 use crate::deliver::Delivery;
+use crate::element::Element;
 use crate::epoch::{Epoch, Epochs};
 use crate::error::{Error, Result};
 use crate::fence::fence;
@@ -389,7 +389,8 @@ impl<T: Element> Starting<'_, T> {
             drop(guard);
         };
         let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-        spawned.map_err(|error| Error::system(format!("the thread {name} cannot be started"), error))
+        spawned
+            .map_err(|error| Error::system(format!("the thread {name} cannot be started"), error))
     }
 }
 

@@ -14,9 +14,7 @@ use std::path::{Path, PathBuf};
 use infeed::{Filter, Fit, Layout, Loader, Preprocessor};
 
 fn fixtures(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(folder)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder)
 }
 
 /// The files of a folder, sorted; an empty folder fails the test.
@@ -24,11 +22,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(
-        !files.is_empty(),
-        "{} holds nothing to compare",
-        folder.display()
-    );
+    assert!(!files.is_empty(), "{} holds nothing to compare", folder.display());
     files
 }
 
@@ -100,20 +94,12 @@ fn every_format_decodes_as_opencv_has_it() {
         let (size, got) = preprocessor
             .decode_rgb8(&encoded)
             .unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
-        assert_eq!(
-            (size.width, size.height),
-            (width, height),
-            "{}",
-            path.display()
-        );
+        assert_eq!((size.width, size.height), (width, height), "{}", path.display());
         let (largest, mean) = difference(got, &want);
         println!("{:22} largest {largest:3}  mean {mean:.4}", name(&path));
         let (most, most_mean) = tolerance(name(&path));
         if largest > most || mean > most_mean {
-            worse.push(format!(
-                "{}: largest {largest}, mean {mean:.4}",
-                name(&path)
-            ));
+            worse.push(format!("{}: largest {largest}, mean {mean:.4}", name(&path)));
         }
     }
     assert!(worse.is_empty(), "beyond the tolerance: {worse:#?}");
@@ -126,10 +112,7 @@ fn stretching_is_opencv_to_the_bit() {
         let mut preprocessor = preprocessor(width, height, Fit::Stretch, Filter::OpencvBilinear);
         let got = row(&mut preprocessor, &fixtures("encoded/scene.png"));
         let (largest, mean) = difference(&got, &want);
-        println!(
-            "stretch {:10} largest {largest}  mean {mean:.5}",
-            stem(&path)
-        );
+        println!("stretch {:10} largest {largest}  mean {mean:.5}", stem(&path));
         assert_eq!(largest, 0, "{}", path.display());
     }
 }
@@ -139,9 +122,7 @@ fn cropping_is_pillow_to_the_bit() {
     for path in files(&fixtures("crop")) {
         let (width, height, want) = expected(&path);
         let shorter = stem(&path).split('-').next().unwrap().parse().unwrap();
-        let fit = Fit::Crop {
-            shorter: Some(shorter),
-        };
+        let fit = Fit::Crop { shorter: Some(shorter) };
         let mut preprocessor = preprocessor(width, height, fit, Filter::Bilinear);
         let got = row(&mut preprocessor, &fixtures("encoded/scene.png"));
         let (largest, mean) = difference(&got, &want);
@@ -167,10 +148,7 @@ fn golden_sets(root: &Path) -> [(PathBuf, Preprocessor<u8>); 2] {
             root.join("stretch512_opencv"),
             preprocessor(512, 512, Fit::Stretch, Filter::OpencvBilinear),
         ),
-        (
-            root.join("shorter256_crop224_pillow"),
-            preprocessor(224, 224, crop, Filter::Bilinear),
-        ),
+        (root.join("shorter256_crop224_pillow"), preprocessor(224, 224, crop, Filter::Bilinear)),
     ]
 }
 
@@ -189,10 +167,7 @@ fn photographs_resize_as_the_references_do() {
             sum += mean;
         }
         let mean = sum / all.len() as f64;
-        println!(
-            "{} from pixels: largest {most}, mean {mean:.5}",
-            folder.display()
-        );
+        println!("{} from pixels: largest {most}, mean {mean:.5}", folder.display());
     }
 }
 
@@ -215,9 +190,6 @@ fn photographs_decode_and_resize_as_the_references_do() {
             sum += mean;
         }
         let mean = sum / all.len() as f64;
-        println!(
-            "{} from JPEG: largest {most}, mean {mean:.4}",
-            folder.display()
-        );
+        println!("{} from JPEG: largest {most}, mean {mean:.4}", folder.display());
     }
 }

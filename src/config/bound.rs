@@ -138,7 +138,8 @@ impl Parts {
         let batch_size = config.batch_size as u64;
         let batch_bytes = values.saturating_mul(size_of::<T>() as u64).saturating_mul(batch_size);
         if batch_bytes > isize::MAX as u64 {
-            let reason = format!("a batch of {} pixels would take {batch_bytes} bytes", config.size);
+            let reason =
+                format!("a batch of {} pixels would take {batch_bytes} bytes", config.size);
             return Err(Error::config("batch_size", config.batch_size, reason));
         }
         let threads = threads as u64;

@@ -163,7 +163,8 @@ impl Config {
             threads => threads,
         };
         let readers = if self.readers == 0 { DEFAULT_READERS } else { self.readers };
-        let bound::Derived { prefetch, limits, memory } = bound::derive::<T>(self, threads, DEFAULT_PREFETCH)?;
+        let bound::Derived { prefetch, limits, memory } =
+            bound::derive::<T>(self, threads, DEFAULT_PREFETCH)?;
         let replace_attempts = match self.on_error {
             OnError::Replace { attempts, .. } => attempts,
             _ => 0,
@@ -275,7 +276,11 @@ impl Config {
         if let OnError::Replace { attempts, .. } = self.on_error
             && (attempts == 0 || attempts > 1_000)
         {
-            return refuse("on_error", format_args!("replace, {attempts} attempts"), "expected 1 to 1000 attempts");
+            return refuse(
+                "on_error",
+                format_args!("replace, {attempts} attempts"),
+                "expected 1 to 1000 attempts",
+            );
         }
         if let Budget::Fraction(fraction) = self.on_error.budget()
             && !(0.0..=1.0).contains(&fraction)
@@ -286,7 +291,11 @@ impl Config {
     }
 }
 
-fn refuse<V>(field: &'static str, value: impl std::fmt::Display, reason: impl Into<String>) -> Result<V> {
+fn refuse<V>(
+    field: &'static str,
+    value: impl std::fmt::Display,
+    reason: impl Into<String>,
+) -> Result<V> {
     Err(Error::config(field, value, reason))
 }
 
@@ -323,7 +332,10 @@ mod tests {
         assert_eq!(refused(|c| c.readers = 1 << 20).field(), Some("readers"));
         assert_eq!(refused(|c| c.prefetch = 1 << 20).field(), Some("prefetch"));
         assert_eq!(refused(|c| c.held_batches = 0).field(), Some("held_batches"));
-        assert_eq!(refused(|c| c.read_timeout = Some(Duration::ZERO)).field(), Some("read_timeout"));
+        assert_eq!(
+            refused(|c| c.read_timeout = Some(Duration::ZERO)).field(),
+            Some("read_timeout")
+        );
         let attempts = OnError::Replace { attempts: 0, max_failures: Budget::Unlimited };
         assert_eq!(refused(|c| c.on_error = attempts).field(), Some("on_error"));
         let share = OnError::Skip { max_failures: Budget::Fraction(1.5) };

@@ -13,23 +13,14 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
     let files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap())
-        .map(|entry| {
-            (
-                entry.file_name().into_string().unwrap(),
-                fs::read(entry.path()).unwrap(),
-            )
-        })
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
         .collect();
     assert!(files.len() > 30, "{} fixtures", files.len());
     files
 }
 
 fn fixture(name: &str) -> Vec<u8> {
-    fixtures()
-        .into_iter()
-        .find(|(found, _)| found == name)
-        .expect(name)
-        .1
+    fixtures().into_iter().find(|(found, _)| found == name).expect(name).1
 }
 
 /// Decodes into a buffer that held something else.
@@ -55,10 +46,7 @@ fn a_file_cut_anywhere_is_whole_or_refused() {
             match strict(&encoded[..length]) {
                 // Only what follows the pixels was cut off.
                 Ok(pixels) => {
-                    assert!(
-                        !name.ends_with(".jpg"),
-                        "{name} cut to {length} bytes decodes"
-                    );
+                    assert!(!name.ends_with(".jpg"), "{name} cut to {length} bytes decodes");
                     assert!(pixels == whole, "{name} cut to {length} bytes loses pixels");
                     counts[0] += 1;
                 }
@@ -85,14 +73,7 @@ fn a_file_cut_anywhere_is_whole_or_refused() {
 #[test]
 fn cut_files_decode_as_far_as_they_go_when_allowed() {
     let lenient = StandardDecoder::default().allow_truncated(true);
-    for name in [
-        "420.jpg",
-        "444.jpg",
-        "restart.jpg",
-        "progressive.jpg",
-        "grey.jpg",
-        "cmyk.jpg",
-    ] {
+    for name in ["420.jpg", "444.jpg", "restart.jpg", "progressive.jpg", "grey.jpg", "cmyk.jpg"] {
         let encoded = fixture(name);
         let whole = strict(&encoded).unwrap();
         assert_eq!(decode(lenient, &encoded, 3).unwrap(), whole, "{name}");
@@ -101,24 +82,14 @@ fn cut_files_decode_as_far_as_they_go_when_allowed() {
             let cut = &encoded[..length];
             if let Ok(pixels) = decode(lenient, cut, 3) {
                 // Nothing of the buffer's former content shows.
-                assert_eq!(
-                    pixels,
-                    decode(lenient, cut, 200).unwrap(),
-                    "{name} cut to {length}"
-                );
+                assert_eq!(pixels, decode(lenient, cut, 200).unwrap(), "{name} cut to {length}");
                 decoded += 1;
                 began.get_or_insert(length);
             }
         }
         let began = began.unwrap();
-        println!(
-            "{name}: {decoded} of {} cuts decode, from {began} on",
-            encoded.len()
-        );
-        assert!(
-            decoded * 10 >= (encoded.len() - began) * 9,
-            "{name}: {decoded} since {began}"
-        );
+        println!("{name}: {decoded} of {} cuts decode, from {began} on", encoded.len());
+        assert!(decoded * 10 >= (encoded.len() - began) * 9, "{name}: {decoded} since {began}");
     }
 }
 
@@ -127,20 +98,9 @@ fn what_follows_the_end_of_the_image_does_not_matter() {
     for name in ["420.jpg", "progressive.jpg", "restart.jpg"] {
         let encoded = fixture(name);
         let whole = strict(&encoded).unwrap();
-        for tail in [
-            &b"\0"[..],
-            b"trailing garbage",
-            b"\xff",
-            b"\xff\xd8\xff\xe0",
-            &[0; 5000],
-        ] {
+        for tail in [&b"\0"[..], b"trailing garbage", b"\xff", b"\xff\xd8\xff\xe0", &[0; 5000]] {
             let file = [&encoded[..], tail].concat();
-            assert_eq!(
-                strict(&file).unwrap(),
-                whole,
-                "{name} and {} bytes",
-                tail.len()
-            );
+            assert_eq!(strict(&file).unwrap(), whole, "{name} and {} bytes", tail.len());
         }
     }
 }
@@ -149,10 +109,7 @@ fn what_follows_the_end_of_the_image_does_not_matter() {
 fn bytes_between_segments_are_passed_over() {
     let encoded = fixture("420.jpg");
     let whole = strict(&encoded).unwrap();
-    let table = encoded
-        .windows(2)
-        .position(|pair| pair == [0xff, 0xdb])
-        .unwrap();
+    let table = encoded.windows(2).position(|pair| pair == [0xff, 0xdb]).unwrap();
     for extra in [&b"\xff"[..], b"\xff\xff\xff", b"abcdefgh", b"\0\0\0\0\0\0"] {
         let file = [&encoded[..table], extra, &encoded[table..]].concat();
         assert_eq!(strict(&file).unwrap(), whole, "{extra:?}");
@@ -163,30 +120,19 @@ fn bytes_between_segments_are_passed_over() {
 fn scans_are_counted_before_pixels_are_read() {
     let encoded = fixture("progressive.jpg");
     let open = |max_scans| {
-        let limits = Limits {
-            max_scans,
-            ..Limits::default()
-        };
-        StandardDecoder::default()
-            .open(&encoded, &limits)
-            .map(|_| ())
+        let limits = Limits { max_scans, ..Limits::default() };
+        StandardDecoder::default().open(&encoded, &limits).map(|_| ())
     };
     let refused = open(2).unwrap_err();
     assert_eq!(refused.kind(), CauseKind::Limit);
-    assert!(
-        refused.message().ends_with("scans, max_scans is 2"),
-        "{refused}"
-    );
+    assert!(refused.message().ends_with("scans, max_scans is 2"), "{refused}");
     assert!(open(100).is_ok());
 }
 
 #[test]
 fn other_kinds_of_jpeg_are_named() {
     let encoded = fixture("444.jpg");
-    let frame = encoded
-        .windows(2)
-        .position(|pair| pair == [0xff, 0xc0])
-        .unwrap();
+    let frame = encoded.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     let refused = |at: usize, value: u8| {
         let mut file = encoded.clone();
         file[frame + at] = value;
@@ -212,10 +158,7 @@ fn other_kinds_of_jpeg_are_named() {
 #[test]
 fn a_second_whole_scan_is_refused() {
     let encoded = fixture("444.jpg");
-    let scan = encoded
-        .windows(2)
-        .position(|pair| pair == [0xff, 0xda])
-        .unwrap();
+    let scan = encoded.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
     let body = &encoded[scan..encoded.len() - 2];
     let file = [&encoded[..scan], &body[..200], body, &[0xff, 0xd9]].concat();
     assert_eq!(strict(&file).unwrap_err().kind(), CauseKind::Corrupt);
@@ -237,10 +180,7 @@ fn flipped_bytes_do_not_panic() {
                 file[at] = random(256) as u8;
             }
             let decoded = std::panic::catch_unwind(|| {
-                let limits = Limits {
-                    max_pixels: 1 << 20,
-                    ..Limits::default()
-                };
+                let limits = Limits { max_pixels: 1 << 20, ..Limits::default() };
                 for lenient in [false, true] {
                     let decoder = StandardDecoder::default().allow_truncated(lenient);
                     if let Ok(picture) = decoder.open(&file, &limits) {

@@ -31,16 +31,9 @@ impl<'a> Other<'a> {
         // Sides are checked below, where the message can name the knob. Memory
         // is bounded by the largest allowed picture first, by this one then.
         let mut bounds = image::Limits::no_limits();
-        bounds.max_alloc = Some(
-            limits
-                .max_pixels
-                .saturating_mul(16)
-                .saturating_add(64 << 20),
-        );
+        bounds.max_alloc = Some(limits.max_pixels.saturating_mul(16).saturating_add(64 << 20));
         reader.limits(bounds.clone());
-        let mut decoder = reader
-            .into_decoder()
-            .map_err(|error| cause(error, encoded))?;
+        let mut decoder = reader.into_decoder().map_err(|error| cause(error, encoded))?;
         let (width, height) = decoder.dimensions();
         let size = Size { width, height };
         check_size(size, limits)?;
@@ -53,23 +46,14 @@ impl<'a> Other<'a> {
         let native = decoder.total_bytes();
         let inner = inner_bytes(format, size, native, encoded.len() as u64) + SLACK;
         bounds.max_alloc = Some(native + inner);
-        decoder
-            .set_limits(bounds)
-            .map_err(|error| cause(error, encoded))?;
+        decoder.set_limits(bounds).map_err(|error| cause(error, encoded))?;
         // Metadata that cannot be read is no reason to lose the picture.
-        let orientation = decoder
-            .orientation()
-            .unwrap_or(image::metadata::Orientation::NoTransforms);
+        let orientation =
+            decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
         let orientation = Orientation::from_exif(orientation.to_exif()).unwrap_or_default();
         let copied = if color == ColorType::Rgb8 { 0 } else { native };
         let working_bytes = inner + copied;
-        Ok(Other {
-            encoded,
-            decoder: Box::new(decoder),
-            size,
-            orientation,
-            working_bytes,
-        })
+        Ok(Other { encoded, decoder: Box::new(decoder), size, orientation, working_bytes })
     }
 }
 
@@ -87,13 +71,9 @@ impl Picture for Other<'_> {
     }
 
     fn read_rgb8(self: Box<Self>, out: &mut [u8]) -> Result<(), Cause> {
-        let Other {
-            encoded, decoder, ..
-        } = *self;
+        let Other { encoded, decoder, .. } = *self;
         let read = |decoder: Box<dyn ImageDecoder + '_>, to: &mut [u8]| {
-            decoder
-                .read_image_boxed(to)
-                .map_err(|error| cause(error, encoded))
+            decoder.read_image_boxed(to).map_err(|error| cause(error, encoded))
         };
         let Some(convert) = rgb8_of(decoder.color_type()) else {
             return read(decoder, out);
@@ -112,11 +92,7 @@ fn recognise(encoded: &[u8]) -> Result<ImageFormat, Cause> {
     match image::guess_format(encoded) {
         Ok(format @ (Bmp | Gif | Png | Pnm | Tiff | WebP)) => Ok(format),
         Ok(other) => {
-            let name = other
-                .extensions_str()
-                .first()
-                .copied()
-                .unwrap_or("another format");
+            let name = other.extensions_str().first().copied().unwrap_or("another format");
             unsupported(format!("the content is {name}; {READ}"))
         }
         Err(_) => unsupported(format!("the content is no known image; {READ}")),

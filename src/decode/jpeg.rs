@@ -50,10 +50,7 @@ impl<'a> Jpeg<'a> {
             return Err(headless(&survey));
         };
         check_process(frame)?;
-        let size = Size {
-            width: frame.width.into(),
-            height: frame.height.into(),
-        };
+        let size = Size { width: frame.width.into(), height: frame.height.into() };
         check_size(size, limits)?;
         check_scans(&survey, frame, limits)?;
         if survey.scans == 0 || !survey.complete && !allow_truncated {
@@ -74,29 +71,15 @@ impl<'a> Jpeg<'a> {
             .unwrap_or_default();
 
         let repair = match (&frame.components[..], survey.adobe_transform) {
-            _ if !survey.complete => Repair::End {
-                usable_bytes: survey.usable_bytes,
-            },
-            (&[a, b, c], Some(0)) => Repair::Rgb {
-                ids: [a.0, b.0, c.0],
-                identifiers: survey.identifiers.clone(),
-            },
+            _ if !survey.complete => Repair::End { usable_bytes: survey.usable_bytes },
+            (&[a, b, c], Some(0)) => {
+                Repair::Rgb { ids: [a.0, b.0, c.0], identifiers: survey.identifiers.clone() }
+            }
             _ => Repair::None,
         };
-        let copied = if repair == Repair::None {
-            0
-        } else {
-            encoded.len() as u64 + 2
-        };
+        let copied = if repair == Repair::None { 0 } else { encoded.len() as u64 + 2 };
         let working_bytes = working_bytes(frame, &survey) + copied;
-        Ok(Jpeg {
-            encoded,
-            options,
-            size,
-            orientation,
-            working_bytes,
-            repair,
-        })
+        Ok(Jpeg { encoded, options, size, orientation, working_bytes, repair })
     }
 
     /// Decodes `file`; `strict` refuses what contradicts the format inside the
@@ -198,10 +181,7 @@ fn working_bytes(frame: &Frame, survey: &Survey) -> u64 {
     let row = width * (8 * u64::from(v_max) * 5 * count as u64 + 64);
     let keeps_all = frame.process == 2 || usize::from(survey.first_scan_components) < count;
     let coefficients = if keeps_all {
-        (0..count)
-            .filter_map(|i| frame.blocks(i))
-            .map(|(w, h)| w * h * 128)
-            .sum()
+        (0..count).filter_map(|i| frame.blocks(i)).map(|(w, h)| w * h * 128).sum()
     } else {
         0
     };

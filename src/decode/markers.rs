@@ -52,10 +52,7 @@ impl Survey {
     /// Tolerant where decoders are: bytes between segments are passed over,
     /// and so is everything after the end of the image.
     pub(super) fn of(file: &[u8]) -> Survey {
-        let mut survey = Survey {
-            usable_bytes: file.len(),
-            ..Survey::default()
-        };
+        let mut survey = Survey { usable_bytes: file.len(), ..Survey::default() };
         let mut at = 2;
         while let Some((marker, after)) = next_marker(file, at) {
             at = after;
@@ -141,18 +138,13 @@ impl Frame {
         let &(_, h, v) = self.components.get(index)?;
         let units = |side: u16, factor: u8| u64::from(side).div_ceil(8 * u64::from(factor));
         (h > 0 && v > 0).then(|| {
-            (
-                units(self.width, h_max) * u64::from(h),
-                units(self.height, v_max) * u64::from(v),
-            )
+            (units(self.width, h_max) * u64::from(h), units(self.height, v_max) * u64::from(v))
         })
     }
 
     /// The largest sampling factors, horizontal and vertical, at least 1.
     pub(super) fn factors(&self) -> (u8, u8) {
-        self.components
-            .iter()
-            .fold((1, 1), |(h, v), c| (h.max(c.1), v.max(c.2)))
+        self.components.iter().fold((1, 1), |(h, v), c| (h.max(c.1), v.max(c.2)))
     }
 }
 
@@ -175,10 +167,7 @@ fn find_ff(bytes: &[u8]) -> Option<usize> {
     let (chunks, _) = bytes.as_chunks::<CHUNK>();
     let clean = |chunk: &&[u8; CHUNK]| !chunk.iter().fold(false, |seen, &b| seen | (b == 0xff));
     let start = CHUNK * chunks.iter().take_while(clean).count();
-    bytes[start..]
-        .iter()
-        .position(|&b| b == 0xff)
-        .map(|found| start + found)
+    bytes[start..].iter().position(|&b| b == 0xff).map(|found| start + found)
 }
 
 #[cfg(test)]
@@ -207,9 +196,7 @@ mod tests {
 
     #[test]
     fn stuffing_restarts_and_fill_do_not_end_a_scan() {
-        let survey = Survey::of(&file(&[
-            1, 0xff, 0, 2, 0xff, 0xd3, 3, 0xff, 0xff, 0xd9, 9, 9,
-        ]));
+        let survey = Survey::of(&file(&[1, 0xff, 0, 2, 0xff, 0xd3, 3, 0xff, 0xff, 0xd9, 9, 9]));
         assert!(survey.complete);
         assert_eq!((survey.scans, survey.first_scan_components), (1, 1));
         let frame = survey.frame.unwrap();

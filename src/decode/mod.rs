@@ -91,11 +91,7 @@ impl Decode for StandardDecoder {
             return Err(Cause::new(CauseKind::Corrupt, "the file is empty"));
         }
         if encoded.starts_with(&[0xff, 0xd8]) {
-            Ok(Box::new(jpeg::Jpeg::open(
-                encoded,
-                limits,
-                self.allow_truncated,
-            )?))
+            Ok(Box::new(jpeg::Jpeg::open(encoded, limits, self.allow_truncated)?))
         } else {
             Ok(Box::new(formats::Other::open(encoded, limits)?))
         }
@@ -106,19 +102,13 @@ impl Decode for StandardDecoder {
 fn check_size(size: Size, limits: &Limits) -> Result<(), Cause> {
     let Size { width, height } = size;
     if width == 0 || height == 0 {
-        return Err(Cause::new(
-            CauseKind::Corrupt,
-            format!("a picture of {size} has no pixels"),
-        ));
+        return Err(Cause::new(CauseKind::Corrupt, format!("a picture of {size} has no pixels")));
     }
     let (side, pixels) = (width.max(height), u64::from(width) * u64::from(height));
     let over = if side > limits.max_side {
         format!("a side of {side} pixels, max_side is {}", limits.max_side)
     } else if pixels > limits.max_pixels {
-        format!(
-            "{pixels} pixels ({size}), max_pixels is {}",
-            limits.max_pixels
-        )
+        format!("{pixels} pixels ({size}), max_pixels is {}", limits.max_pixels)
     } else {
         return Ok(());
     };
@@ -130,20 +120,14 @@ mod tests {
     use super::*;
 
     fn refusal(encoded: &[u8], limits: &Limits) -> Cause {
-        StandardDecoder::default()
-            .open(encoded, limits)
-            .err()
-            .expect("must be refused")
+        StandardDecoder::default().open(encoded, limits).err().expect("must be refused")
     }
 
     #[test]
     fn what_is_no_picture_is_named() {
         let limits = Limits::default();
         let empty = refusal(b"", &limits);
-        assert_eq!(
-            (empty.kind(), empty.message()),
-            (CauseKind::Corrupt, "the file is empty")
-        );
+        assert_eq!((empty.kind(), empty.message()), (CauseKind::Corrupt, "the file is empty"));
         for encoded in [&b"a"[..], b"hello, world", b"%PDF-1.7", &[0; 64]] {
             let unknown = refusal(encoded, &limits);
             assert_eq!(unknown.kind(), CauseKind::Unsupported);
@@ -157,22 +141,8 @@ mod tests {
         let encoded = b"P6 40000 30000 255\n";
         let too_many = refusal(encoded, &Limits::default());
         assert_eq!(too_many.kind(), CauseKind::Limit);
-        assert!(
-            too_many.message().contains("max_pixels is 100000000"),
-            "{too_many}"
-        );
-        let too_long = refusal(
-            encoded,
-            &Limits {
-                max_side: 30_000,
-                ..Limits::default()
-            },
-        );
-        assert!(
-            too_long
-                .message()
-                .contains("40000 pixels, max_side is 30000"),
-            "{too_long}"
-        );
+        assert!(too_many.message().contains("max_pixels is 100000000"), "{too_many}");
+        let too_long = refusal(encoded, &Limits { max_side: 30_000, ..Limits::default() });
+        assert!(too_long.message().contains("40000 pixels, max_side is 30000"), "{too_long}");
     }
 }

@@ -62,10 +62,7 @@ impl Orientation {
     #[must_use]
     pub fn apply(self, stored: Size) -> Size {
         if self.swaps_sides() {
-            Size {
-                width: stored.height,
-                height: stored.width,
-            }
+            Size { width: stored.height, height: stored.width }
         } else {
             stored
         }
@@ -82,11 +79,7 @@ impl Orientation {
     /// When either length is not `3 * width * height`.
     pub fn turn(self, pixels: &[u8], stored: Size, out: &mut [u8]) {
         let (width, height) = (stored.width as usize, stored.height as usize);
-        assert_eq!(
-            pixels.len(),
-            3 * width * height,
-            "pixels do not fit the size"
-        );
+        assert_eq!(pixels.len(), 3 * width * height, "pixels do not fit the size");
         assert_eq!(out.len(), pixels.len(), "out does not fit the pixels");
         if pixels.is_empty() {
             return;
@@ -130,17 +123,10 @@ mod tests {
     use super::*;
 
     /// 3 wide, 2 high: `abc` over `def`.
-    const STORED: Size = Size {
-        width: 3,
-        height: 2,
-    };
+    const STORED: Size = Size { width: 3, height: 2 };
 
     fn picture(letters: &str) -> Vec<u8> {
-        letters
-            .bytes()
-            .filter(u8::is_ascii_lowercase)
-            .flat_map(|l| [l, l + 50, l + 100])
-            .collect()
+        letters.bytes().filter(u8::is_ascii_lowercase).flat_map(|l| [l, l + 50, l + 100]).collect()
     }
 
     #[test]
@@ -155,20 +141,14 @@ mod tests {
             orientation.turn(&picture("abcdef"), STORED, &mut out);
             assert_eq!(out, picture(letters), "orientation {value}");
             let height = letters.split(' ').count() as u32;
-            let upright = Size {
-                width: 6 / height,
-                height,
-            };
+            let upright = Size { width: 6 / height, height };
             assert_eq!(orientation.apply(STORED), upright, "orientation {value}");
         }
     }
 
     #[test]
     fn blocks_join_without_seams() {
-        let stored = Size {
-            width: 71,
-            height: 45,
-        };
+        let stored = Size { width: 71, height: 45 };
         let pixels: Vec<u8> = (0..71 * 45 * 3).map(|i| (i % 251) as u8).collect();
         for value in 1..=8 {
             let orientation = Orientation::from_exif(value).unwrap();

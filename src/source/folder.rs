@@ -122,10 +122,11 @@ impl Source for Folder {
     fn read(&self, path: &Path, admission: Admission) -> ReadFuture {
         let path = self.root.join(path);
         Box::pin(async move {
-            let (mut file, bytes, admission) = match blocking(move || open(&path, admission)).await? {
-                Opened::Read(encoded) => return Ok(encoded),
-                Opened::Waiting(file, bytes, admission) => (file, bytes, admission),
-            };
+            let (mut file, bytes, admission) =
+                match blocking(move || open(&path, admission)).await? {
+                    Opened::Read(encoded) => return Ok(encoded),
+                    Opened::Waiting(file, bytes, admission) => (file, bytes, admission),
+                };
             let encoded = admission.admit(bytes).await?;
             blocking(move || fill(&mut file, encoded)).await
         })
@@ -143,13 +144,15 @@ impl Folder {
             return Ok(None);
         }
         let path = error.path().unwrap_or(&self.root).to_owned();
-        let not_found = error.io_error().is_some_and(|io| io.kind() == std::io::ErrorKind::NotFound);
+        let not_found =
+            error.io_error().is_some_and(|io| io.kind() == std::io::ErrorKind::NotFound);
         let link = std::fs::symlink_metadata(&path).is_ok_and(|entry| entry.is_symlink());
         if not_found && link {
             let path = path.strip_prefix(&self.root).unwrap_or(&path).to_owned();
             return Ok(self.is_member(&path).then_some(path));
         }
-        let reason = format!("the folder cannot be walked: {error}. Mend its permissions, or move it away");
+        let reason =
+            format!("the folder cannot be walked: {error}. Mend its permissions, or move it away");
         Err(Error::source_failed(path, reason, error))
     }
 }

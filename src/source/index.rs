@@ -199,7 +199,9 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out() {
         let index = index();
-        for (path, label) in [("a/1.jpg", Some(0)), ("a/2.jpg", Some(0)), ("b/1.jpg", Some(1)), ("c.jpg", None)] {
+        for (path, label) in
+            [("a/1.jpg", Some(0)), ("a/2.jpg", Some(0)), ("b/1.jpg", Some(1)), ("c.jpg", None)]
+        {
             assert!(index.push(Path::new(path), label).is_continue());
         }
         assert_eq!(index.entry(1).unwrap(), Entry { path: "a/2.jpg".into(), label: Some(0) });

@@ -34,10 +34,7 @@ fn taps(axis: Axis) -> impl ExactSizeIterator<Item = Tap> {
         let whole = position.floor();
         let fraction = position - whole;
         let weigh = |part: f32| (part * f32::from(ONE)).round_ties_even() as i16;
-        Tap {
-            at: whole as i32,
-            weights: [weigh(1.0 - fraction), weigh(fraction)],
-        }
+        Tap { at: whole as i32, weights: [weigh(1.0 - fraction), weigh(fraction)] }
     })
 }
 
@@ -46,14 +43,8 @@ fn taps(axis: Axis) -> impl ExactSizeIterator<Item = Tap> {
 fn column(tap: Tap, source: u32) -> Tap {
     let last = source as i32 - 1;
     match tap.at {
-        at if at < 0 || last == 0 => Tap {
-            at: 0,
-            weights: [ONE, 0],
-        },
-        at if at >= last => Tap {
-            at: 3 * (last - 1),
-            weights: [0, ONE],
-        },
+        at if at < 0 || last == 0 => Tap { at: 0, weights: [ONE, 0] },
+        at if at >= last => Tap { at: 3 * (last - 1), weights: [0, ONE] },
         at => Tap { at: 3 * at, ..tap },
     }
 }
@@ -117,8 +108,7 @@ impl Bilinear {
         if self.axes != Some((x, y)) {
             self.columns.clear();
             self.columns.reserve_exact(x.count as usize);
-            self.columns
-                .extend(taps(x).map(|tap| column(tap, x.source)));
+            self.columns.extend(taps(x).map(|tap| column(tap, x.source)));
             self.rows.clear();
             self.rows.reserve_exact(y.count as usize);
             self.rows.extend(taps(y));
@@ -126,7 +116,8 @@ impl Bilinear {
         }
     }
 
-    /// Bytes allocated.
+    /// Bytes allocated, to hold against the bound.
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         let taps = self.columns.capacity() + self.rows.capacity();
         taps * size_of::<Tap>() + self.ring.capacity() * size_of::<i16>()
@@ -148,9 +139,7 @@ fn filter_row(from: &[u8], columns: &[Tap], to: &mut [i16]) {
     }
     for (to, tap) in to.iter_mut().zip(columns) {
         let at = tap.at as usize;
-        let Some(pair) = from.get(at..at + 6) else {
-            unreachable!("taps end inside the row")
-        };
+        let Some(pair) = from.get(at..at + 6) else { unreachable!("taps end inside the row") };
         let [left, right] = tap.weights.map(i32::from);
         for c in 0..3 {
             let sum = i32::from(pair[c]) * left + i32::from(pair[c + 3]) * right;

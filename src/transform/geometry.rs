@@ -21,9 +21,7 @@ impl Plan {
     pub(super) fn new(source: Size, fit: Fit, target: Size) -> Plan {
         let resized = match fit {
             Fit::Stretch => target,
-            Fit::Crop {
-                shorter: Some(shorter),
-            } => {
+            Fit::Crop { shorter: Some(shorter) } => {
                 // Below the target there would be nothing to cut from.
                 shorter_to(source, shorter.max(target.width).max(target.height))
             }
@@ -42,15 +40,9 @@ impl Plan {
 fn shorter_to(source: Size, shorter: u32) -> Size {
     if source.width <= source.height {
         let height = scale(source.height, shorter, source.width);
-        Size {
-            width: shorter,
-            height,
-        }
+        Size { width: shorter, height }
     } else {
-        Size {
-            width: scale(source.width, shorter, source.height),
-            height: shorter,
-        }
+        Size { width: scale(source.width, shorter, source.height), height: shorter }
     }
 }
 
@@ -60,16 +52,10 @@ fn cover(source: Size, target: Size) -> Size {
     let (w, h) = (u64::from(source.width), u64::from(source.height));
     if u64::from(target.width) * h >= u64::from(target.height) * w {
         let height = scale(source.height, target.width, source.width);
-        Size {
-            width: target.width,
-            height,
-        }
+        Size { width: target.width, height }
     } else {
         let width = scale(source.width, target.height, source.height);
-        Size {
-            width,
-            height: target.height,
-        }
+        Size { width, height: target.height }
     }
 }
 
@@ -103,18 +89,9 @@ mod tests {
     #[test]
     fn the_usual_evaluation_transform() {
         let target = size(224, 224);
-        assert_eq!(
-            crop(size(500, 375), Some(256), target),
-            (size(341, 256), 58, 16)
-        );
-        assert_eq!(
-            crop(size(375, 500), Some(256), target),
-            (size(256, 341), 16, 58)
-        );
-        assert_eq!(
-            crop(size(256, 256), Some(256), target),
-            (size(256, 256), 16, 16)
-        );
+        assert_eq!(crop(size(500, 375), Some(256), target), (size(341, 256), 58, 16));
+        assert_eq!(crop(size(375, 500), Some(256), target), (size(256, 341), 16, 58));
+        assert_eq!(crop(size(256, 256), Some(256), target), (size(256, 256), 16, 16));
     }
 
     #[test]
@@ -128,25 +105,12 @@ mod tests {
         let target = size(8, 4);
         assert_eq!(crop(size(1, 1), None, target), (size(8, 8), 0, 2));
         assert_eq!(crop(size(1, 1), Some(8), target), (size(8, 8), 0, 2));
-        assert_eq!(
-            crop(size(1, 65_535), Some(8), target),
-            (size(8, 524_280), 0, 262_138)
-        );
-        assert_eq!(
-            crop(size(65_535, 1), None, target),
-            (size(262_140, 4), 131_066, 0)
-        );
+        assert_eq!(crop(size(1, 65_535), Some(8), target), (size(8, 524_280), 0, 262_138));
+        assert_eq!(crop(size(65_535, 1), None, target), (size(262_140, 4), 131_066, 0));
         // A shorter side below the target is raised to it.
         assert_eq!(crop(size(10, 10), Some(2), target), (size(8, 8), 0, 2));
         let plan = Plan::new(size(3, 1000), Fit::Stretch, target);
-        assert_eq!(
-            plan,
-            Plan {
-                resized: target,
-                left: 0,
-                top: 0
-            }
-        );
+        assert_eq!(plan, Plan { resized: target, left: 0, top: 0 });
     }
 
     proptest! {

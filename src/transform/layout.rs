@@ -21,12 +21,7 @@ impl<T: Element> Places<T> {
                 *element = T::from_level(level, channel, normalize);
             }
         }
-        Places {
-            tables,
-            layout,
-            color,
-            size,
-        }
+        Places { tables, layout, color, size }
     }
 
     /// Writes line `y` (`[width, 3]` levels, RGB) of the picture into `row`, the
@@ -60,11 +55,7 @@ impl<T: Element> Places<T> {
                         green[usize::from(pixel[1])],
                         blue[usize::from(pixel[2])],
                     );
-                    *place = if self.color == Color::Bgr {
-                        [b, g, r]
-                    } else {
-                        [r, g, b]
-                    };
+                    *place = if self.color == Color::Bgr { [b, g, r] } else { [r, g, b] };
                 }
             }
         }
@@ -75,10 +66,7 @@ impl<T: Element> Places<T> {
 mod tests {
     use super::*;
 
-    const SIZE: Size = Size {
-        width: 2,
-        height: 2,
-    };
+    const SIZE: Size = Size { width: 2, height: 2 };
     const LINES: [[u8; 6]; 2] = [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]];
 
     fn write<T: Element>(layout: Layout, color: Color, normalize: &Normalize) -> Vec<T> {
@@ -93,30 +81,15 @@ mod tests {
     #[test]
     fn every_layout_and_color_has_its_places() {
         let levels = |layout, color| write::<u8>(layout, color, &Normalize::UNIT);
-        assert_eq!(
-            levels(Layout::Chw, Color::Rgb),
-            [1, 4, 7, 10, 2, 5, 8, 11, 3, 6, 9, 12]
-        );
-        assert_eq!(
-            levels(Layout::Chw, Color::Bgr),
-            [3, 6, 9, 12, 2, 5, 8, 11, 1, 4, 7, 10]
-        );
-        assert_eq!(
-            levels(Layout::Hwc, Color::Rgb),
-            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
-        );
-        assert_eq!(
-            levels(Layout::Hwc, Color::Bgr),
-            [3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10]
-        );
+        assert_eq!(levels(Layout::Chw, Color::Rgb), [1, 4, 7, 10, 2, 5, 8, 11, 3, 6, 9, 12]);
+        assert_eq!(levels(Layout::Chw, Color::Bgr), [3, 6, 9, 12, 2, 5, 8, 11, 1, 4, 7, 10]);
+        assert_eq!(levels(Layout::Hwc, Color::Rgb), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(levels(Layout::Hwc, Color::Bgr), [3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10]);
     }
 
     #[test]
     fn mean_and_deviation_belong_to_the_colour_not_the_place() {
-        let normalize = Normalize {
-            mean: [0.1, 0.2, 0.3],
-            std: [0.5, 1.0, 2.0],
-        };
+        let normalize = Normalize { mean: [0.1, 0.2, 0.3], std: [0.5, 1.0, 2.0] };
         let rgb = write::<f32>(Layout::Chw, Color::Rgb, &normalize);
         let bgr = write::<f32>(Layout::Chw, Color::Bgr, &normalize);
         assert_eq!(rgb[..4], bgr[8..]);

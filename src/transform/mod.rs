@@ -46,12 +46,7 @@ impl<T: Element> Transform<T> {
         color: Color,
         normalize: Normalize,
     ) -> Self {
-        Transform {
-            size,
-            fit,
-            filter,
-            places: Places::new(size, layout, color, &normalize),
-        }
+        Transform { size, fit, filter, places: Places::new(size, layout, color, &normalize) }
     }
 
     /// Elements of one picture: `3 * height * width`.
@@ -70,18 +65,10 @@ impl<T: Element> Transform<T> {
     ///
     /// When a length does not fit, or a side of `source` is zero.
     pub(crate) fn apply(&self, pixels: &[u8], source: Size, scratch: &mut Scratch, row: &mut [T]) {
-        assert!(
-            source.width > 0 && source.height > 0,
-            "a source of {source} has no pixels"
-        );
+        assert!(source.width > 0 && source.height > 0, "a source of {source} has no pixels");
         let len = 3 * source.width as usize * source.height as usize;
         assert_eq!(pixels.len(), len, "pixels do not fit a source of {source}");
-        assert_eq!(
-            row.len(),
-            self.row_len(),
-            "the row does not fit {}",
-            self.size
-        );
+        assert_eq!(row.len(), self.row_len(), "the row does not fit {}", self.size);
         let plan = Plan::new(source, self.fit, self.size);
         let axes = Axis::both(source, plan, self.size);
         let line_len = 3 * self.size.width as usize;
@@ -121,8 +108,8 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Bytes allocated.
-    #[must_use]
+    /// Bytes allocated, to hold against the bound.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bilinear.bytes() + self.triangle.bytes() + self.line.capacity()
     }

@@ -12,11 +12,7 @@ fn weights(filter: Filter, source: u32, resized: u32, x: u32) -> Vec<(u32, f64)>
     let scale = f64::from(source) / f64::from(resized);
     let centre = (f64::from(x) + 0.5) * scale;
     // A triangle of half width one is bilinear interpolation; edges differ.
-    let stretch = if filter == Filter::Bilinear {
-        scale.max(1.0)
-    } else {
-        1.0
-    };
+    let stretch = if filter == Filter::Bilinear { scale.max(1.0) } else { 1.0 };
     let weigh = |at: i64| (1.0 - ((at as f64 + 0.5 - centre) / stretch).abs()).max(0.0);
     let around = (centre - stretch).floor() as i64 - 1..=(centre + stretch).ceil() as i64 + 1;
     let last = i64::from(source) - 1;
@@ -24,15 +20,12 @@ fn weights(filter: Filter, source: u32, resized: u32, x: u32) -> Vec<(u32, f64)>
         // Beyond the edge there are copies of the edge.
         Filter::OpencvBilinear => around.map(|at| (at.clamp(0, last), weigh(at))).collect(),
         // Beyond the edge there is nothing.
-        Filter::Bilinear => around
-            .filter(|at| (0..=last).contains(at))
-            .map(|at| (at, weigh(at)))
-            .collect(),
+        Filter::Bilinear => {
+            around.filter(|at| (0..=last).contains(at)).map(|at| (at, weigh(at))).collect()
+        }
     };
     let sum: f64 = all.iter().map(|(_, weight)| weight).sum();
-    all.into_iter()
-        .map(|(at, weight)| (at as u32, weight / sum))
-        .collect()
+    all.into_iter().map(|(at, weight)| (at as u32, weight / sum)).collect()
 }
 
 /// The window's levels before rounding, `[height, width, 3]`.
@@ -48,10 +41,8 @@ fn slow(pixels: &[u8], source: Size, fit: Fit, filter: Filter, target: Size) -> 
                     let at = 3 * (row as usize * source.width as usize + column as usize) + c;
                     a * b * f64::from(pixels[at])
                 };
-                let sum: f64 = rows
-                    .iter()
-                    .flat_map(|r| columns.iter().map(move |k| level(r, k)))
-                    .sum();
+                let sum: f64 =
+                    rows.iter().flat_map(|r| columns.iter().map(move |k| level(r, k))).sum();
                 levels.push(sum);
             }
         }
@@ -76,24 +67,15 @@ fn size(width: u32, height: u32) -> Size {
 
 fn compare(source: Size, fit: Fit, filter: Filter, target: Size, scratch: &mut Scratch) {
     let pixels = noise(source, source.width * 31 + source.height);
-    let transform = Transform::<u8>::new(
-        target,
-        fit,
-        filter,
-        Layout::Hwc,
-        Color::Rgb,
-        Normalize::UNIT,
-    );
+    let transform =
+        Transform::<u8>::new(target, fit, filter, Layout::Hwc, Color::Rgb, Normalize::UNIT);
     let mut row = vec![77; transform.row_len()];
     transform.apply(&pixels, source, scratch, &mut row);
     let expected = slow(&pixels, source, fit, filter, target);
     for (place, (got, want)) in row.iter().zip(&expected).enumerate() {
         let off = (f64::from(*got) - want).abs();
         // Half a level is rounding; each of two passes has one to lose.
-        assert!(
-            off < 1.01,
-            "{source} -> {target} {fit} {filter}, at {place}: {got} for {want}"
-        );
+        assert!(off < 1.01, "{source} -> {target} {fit} {filter}, at {place}: {got} for {want}");
     }
     let bound = scratch_bound(target, filter, source.width.max(source.height));
     let fresh = {
@@ -101,30 +83,13 @@ fn compare(source: Size, fit: Fit, filter: Filter, target: Size, scratch: &mut S
         transform.apply(&pixels, source, &mut scratch, &mut row);
         scratch.bytes() as u64
     };
-    assert!(
-        fresh <= bound,
-        "{source} -> {target} {filter}: {fresh} bytes, bound {bound}"
-    );
+    assert!(fresh <= bound, "{source} -> {target} {filter}: {fresh} bytes, bound {bound}");
 }
 
 #[test]
 fn both_filters_agree_with_the_formula() {
-    let sides = [
-        (1, 1),
-        (1, 9),
-        (9, 1),
-        (2, 2),
-        (3, 5),
-        (16, 16),
-        (31, 17),
-        (50, 40),
-        (200, 3),
-    ];
-    let fits = [
-        Fit::Stretch,
-        Fit::Crop { shorter: None },
-        Fit::Crop { shorter: Some(24) },
-    ];
+    let sides = [(1, 1), (1, 9), (9, 1), (2, 2), (3, 5), (16, 16), (31, 17), (50, 40), (200, 3)];
+    let fits = [Fit::Stretch, Fit::Crop { shorter: None }, Fit::Crop { shorter: Some(24) }];
     // One scratch for all: what a picture leaves must not reach the next.
     let mut scratch = Scratch::default();
     for (sw, sh) in sides {
@@ -171,12 +136,7 @@ fn white_stays_white_and_black_black() {
             );
             let mut row = vec![9; transform.row_len()];
             let source = size(100, 7);
-            transform.apply(
-                &vec![level; 2100],
-                source,
-                &mut Scratch::default(),
-                &mut row,
-            );
+            transform.apply(&vec![level; 2100], source, &mut Scratch::default(), &mut row);
             assert!(row.iter().all(|&found| found == level), "{filter} {level}");
         }
     }

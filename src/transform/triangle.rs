@@ -45,8 +45,7 @@ impl Taps {
         self.weights.clear();
         self.windows.reserve_exact(axis.count as usize);
         self.weights.reserve_exact(axis.count as usize * reach);
-        self.exact
-            .reserve_exact(reach.saturating_sub(self.exact.len()));
+        self.exact.reserve_exact(reach.saturating_sub(self.exact.len()));
         for x in axis.first..axis.first + axis.count {
             let centre = (f64::from(x) + 0.5) * scale;
             let first = (centre - stretch + 0.5).max(0.0) as u32;
@@ -59,11 +58,7 @@ impl Taps {
             }));
             let sum: f64 = self.exact.iter().sum();
             self.weights.extend(self.exact.iter().map(|weight| {
-                let weight = if sum == 0.0 {
-                    *weight
-                } else {
-                    weight * (1.0 / sum)
-                };
+                let weight = if sum == 0.0 { *weight } else { weight * (1.0 / sum) };
                 (0.5 + weight * f64::from(1 << BITS)) as i32
             }));
             self.windows.push((first, self.weights.len() as u32));
@@ -83,12 +78,10 @@ impl Taps {
 
     /// The most source pixels that a target pixel takes.
     fn longest(&self) -> usize {
-        self.iter()
-            .map(|(_, weights)| weights.len())
-            .max()
-            .unwrap_or(0)
+        self.iter().map(|(_, weights)| weights.len()).max().unwrap_or(0)
     }
 
+    #[cfg(test)]
     fn bytes(&self) -> usize {
         self.windows.capacity() * size_of::<(u32, u32)>()
             + self.weights.capacity() * size_of::<i32>()
@@ -140,7 +133,8 @@ impl Triangle {
         }
     }
 
-    /// Bytes allocated.
+    /// Bytes allocated, to hold against the bound.
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.columns.bytes() + self.rows.bytes() + self.ring.capacity()
     }

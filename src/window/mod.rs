@@ -316,11 +316,6 @@ impl<T: Element> Window<T> {
         inner.error.get_or_insert_with(|| Error::lost(what));
         self.wake(inner);
     }
-
-    #[cfg(test)]
-    pub(crate) fn outstanding(&self) -> u64 {
-        self.lock().state.outstanding()
-    }
 }
 
 impl<T: Element> Inner<T> {

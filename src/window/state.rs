@@ -385,6 +385,7 @@ impl<M, R, F> State<M, R, F> {
     }
 
     /// Tickets that are out, cancelled epochs included.
+    #[cfg(test)]
     pub(crate) fn outstanding(&self) -> u64 {
         self.epochs.iter().map(Epoch::outstanding).sum()
     }
