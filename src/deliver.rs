@@ -54,6 +54,8 @@ pub(crate) enum Patience<'w> {
 /// The epoch being delivered, from the consumer's first call for it.
 #[derive(Default)]
 struct Current {
+    /// Its number; `None` before the first call of all.
+    epoch: Option<u64>,
     stats: EpochStats,
     started: Option<Instant>,
     ended: Option<Instant>,
@@ -90,7 +92,7 @@ impl<T: Element> Delivery<T> {
     pub(crate) fn step(&mut self, patience: &Patience<'_>) -> Option<Step<T>> {
         let called = Instant::now();
         if !self.is_over() {
-            self.current.call(called);
+            self.current.call(self.epochs.start, called);
         }
         loop {
             if let Some(told) = self.pending.pop_front() {
@@ -241,12 +243,11 @@ impl<T: Element> Delivery<T> {
         self.epochs.start
     }
 
-    /// The figures of epoch `number`, if it is the one being delivered or the
-    /// one that has just ended; else nothing has happened in it yet.
+    /// The figures of epoch `number`, if it is the one that the consumer called
+    /// for last; else nothing has happened in it yet.
     pub(crate) fn stats(&self, number: u64) -> EpochStats {
-        let Current { stats, started, ended, counters, .. } = &self.current;
-        let delivering = if ended.is_some() { number < self.epochs.start } else { true };
-        if !delivering && !self.over {
+        let Current { epoch, stats, started, ended, counters, .. } = &self.current;
+        if *epoch != Some(number) {
             return EpochStats { epoch: number, ..EpochStats::default() };
         }
         let until = ended.unwrap_or_else(Instant::now);
@@ -273,9 +274,9 @@ impl<T: Element> Drop for Delivery<T> {
 
 impl Current {
     /// The consumer calls for the next item.
-    fn call(&mut self, now: Instant) {
-        if self.ended.is_some() {
-            *self = Current::default();
+    fn call(&mut self, epoch: u64, now: Instant) {
+        if self.epoch != Some(epoch) {
+            *self = Current { epoch: Some(epoch), ..Current::default() };
         }
         self.started.get_or_insert(now);
         self.waiting.get_or_insert(now);

@@ -332,12 +332,6 @@ impl<T: Element> Starting<'_, T> {
             loaded: loaded_sender,
             retries: retries.clone(),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .thread_name("infeed-read")
-            .max_blocking_threads(config.readers)
-            .build()
-            .map_err(|error| Error::system("the readers' runtime cannot be made", error))?;
         let pixels = ByteBudget::new(config.memory.decode_bytes);
         let workers = (0..config.threads).map(|_| Worker {
             loaded: loaded.clone(),
@@ -355,10 +349,21 @@ impl<T: Element> Starting<'_, T> {
             let name = format!("infeed-decode-{number}");
             decode.push(self.spawn(&name, move || worker.run())?);
         }
+        // Made on its own thread: a runtime must not be dropped inside another.
+        let (made_sender, made) = bounded(1);
         let read = self.spawn("infeed-read", move || {
-            runtime.block_on(grant(Arc::new(readers), retry_receiver));
-            runtime.shutdown_timeout(PATIENCE);
+            match runtime(readers.permits.available_permits()) {
+                Ok(runtime) => {
+                    drop(made_sender.try_send(Ok(())));
+                    runtime.block_on(grant(Arc::new(readers), retry_receiver));
+                    runtime.shutdown_timeout(PATIENCE);
+                }
+                Err(error) => drop(made_sender.try_send(Err(error))),
+            }
         })?;
+        made.recv()
+            .unwrap_or_else(|gone| Err(std::io::Error::other(gone)))
+            .map_err(|error| Error::system("the readers' runtime cannot be made", error))?;
         let (walking, walked) = bounded(0);
         let walk = self.spawn_walk(walking)?;
         std::mem::forget(closing);
@@ -392,6 +397,15 @@ impl<T: Element> Starting<'_, T> {
         spawned
             .map_err(|error| Error::system(format!("the thread {name} cannot be started"), error))
     }
+}
+
+/// One thread for the tasks, and as many as `readers` that block.
+fn runtime(readers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .thread_name("infeed-read")
+        .max_blocking_threads(readers)
+        .build()
 }
 
 /// Lets the threads that were started end when a later one cannot be.

@@ -20,11 +20,13 @@ struct State<T> {
     free: Vec<Vec<T>>,
     /// Buffers in the free list and outside.
     existing: usize,
+    /// Nobody will take any more: what comes back is freed.
+    closed: bool,
 }
 
 impl<T: Copy + Default> Pool<T> {
     pub(crate) fn new(elements: usize, keep: usize) -> Arc<Self> {
-        let state = Mutex::new(State { free: Vec::new(), existing: 0 });
+        let state = Mutex::new(State { free: Vec::new(), existing: 0, closed: false });
         Arc::new(Pool { elements, keep, state })
     }
 
@@ -48,13 +50,24 @@ impl<T> Pool<T> {
 
     fn put(&self, memory: Vec<T>) {
         let mut state = self.lock();
-        if state.existing <= self.keep {
+        if state.existing <= self.keep && !state.closed {
             state.free.push(memory);
         } else {
             state.existing -= 1;
             drop(state);
             drop(memory);
         }
+    }
+
+    /// Frees what is kept, and from now on whatever comes back: a batch may
+    /// outlive its loader by hours.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.existing -= state.free.len();
+        let free = std::mem::take(&mut state.free);
+        drop(state);
+        drop(free);
     }
 
     fn forget(&self) {
@@ -122,6 +135,17 @@ mod tests {
         assert_eq!(pool.existing(), 10);
         drop(held);
         assert_eq!(pool.existing(), 2);
+    }
+
+    #[test]
+    fn a_closed_pool_keeps_nothing() {
+        let pool = Pool::<u8>::new(4, 2);
+        let (held, free) = (pool.take(), pool.take());
+        drop(free);
+        pool.close();
+        assert_eq!(pool.existing(), 1);
+        drop(held);
+        assert_eq!(pool.existing(), 0);
     }
 
     #[test]

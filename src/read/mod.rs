@@ -93,6 +93,7 @@ pub(crate) async fn grant<T: Element>(
         }
         if waiting_for_walk {
             readers.count_listing(idle_since);
+            idle_since = Instant::now();
         }
         for epoch in &mut epochs {
             while epoch.tasks.try_join_next().is_some() {}

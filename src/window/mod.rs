@@ -154,6 +154,7 @@ impl<T: Element> Window<T> {
     /// No consumer is left: the granter and the decoders finish.
     pub(crate) fn close(&self) {
         self.end(|inner| inner.closed = true);
+        self.pool.close();
     }
 
     fn end(&self, mark: impl FnOnce(&mut Inner<T>)) {
