@@ -15,6 +15,10 @@ use tokio::sync::Notify;
 /// size share them.
 const STEP: u64 = 64 << 10;
 
+/// A buffer above this part of the budget is lent only to requests that need at
+/// least a quarter of it.
+const LARGE_SHARE: u64 = 8;
+
 #[derive(Debug)]
 pub(crate) struct ByteBudget {
     limit: u64,
@@ -117,7 +121,13 @@ impl State {
         if len as u64 > room {
             return None;
         }
-        let fits = |buffer: &Vec<u8>| buffer.len() >= len && buffer.len() as u64 <= room;
+        // A buffer that is a good part of the budget must not be spent on a
+        // small request: after one huge picture, decoders would take turns.
+        let fits = |buffer: &Vec<u8>| {
+            let bytes = buffer.len() as u64;
+            let fair = bytes <= limit / LARGE_SHARE || buffer.len() / 4 <= len;
+            buffer.len() >= len && bytes <= room && fair
+        };
         let found = self.idle.iter().rposition(fits).map(|at| self.idle.remove(at));
         let bytes = match &found {
             Some(buffer) => {
@@ -193,6 +203,15 @@ mod tests {
         assert!(budget.try_take(1_000_000, 0).is_some());
         assert!(budget.try_take(400_000, 600_000).is_some());
         assert!(budget.try_take(400_000, 600_001).is_none());
+    }
+
+    #[test]
+    fn a_huge_buffer_is_not_spent_on_a_small_request() {
+        let budget = ByteBudget::new(100_000_000);
+        drop(budget.try_take(99_000_000, 0));
+        let small = budget.try_take(500_000, 0);
+        assert!(small.is_some());
+        assert!(budget.try_take(90_000_000, 0).is_some());
     }
 
     #[test]
