@@ -23,12 +23,16 @@ use crate::transform::scratch_bound;
 /// coefficients beside 3 of pixels and 3 of a turned copy; a 16-bit PNG with
 /// alpha 8 beside 3.
 const DECODE_BYTES_PER_PIXEL: u64 = 12;
-/// A thread decodes pictures up to this size at the same time as the others;
-/// larger ones take turns.
+/// All threads decode pictures of this size at the same time; larger ones take
+/// turns.
 const PARALLEL_PIXELS: u64 = 4_000_000;
-/// Files may be read ahead up to this many bytes, so that one slow decode does
-/// not stop the readers.
+/// What most pictures take: 3 bytes a pixel, and 3 for a turned copy.
+const PARALLEL_BYTES_PER_PIXEL: u64 = 6;
+/// Files are read ahead up to this many bytes at most.
 const READ_AHEAD_BYTES: u64 = 64 << 20;
+/// Files waiting for each decoder thread, beside one for each reader: reading
+/// is far faster than decoding, so a few keep the decoders fed.
+const FILES_AHEAD: u64 = 2;
 /// Tables and rows of a decoder and a transform, and the thread's stack as far
 /// as it is used.
 const THREAD_BYTES: u64 = 1 << 20;
@@ -85,9 +89,10 @@ pub(super) struct Derived {
 pub(super) fn derive<T: Element>(
     config: &Config,
     threads: usize,
+    readers: usize,
     default_prefetch: usize,
 ) -> Result<Derived> {
-    let parts = Parts::new::<T>(config, threads)?;
+    let parts = Parts::new::<T>(config, threads, readers)?;
     let asked = if config.prefetch == 0 { default_prefetch } else { config.prefetch };
     let defaults = Limits::default();
     let limits = |file: u64, pixels: u64| Limits {
@@ -129,11 +134,12 @@ struct Parts {
     batch_bytes: u64,
     held_batches: u64,
     threads: u64,
+    readers: u64,
     scratch_bytes: u64,
 }
 
 impl Parts {
-    fn new<T: Element>(config: &Config, threads: usize) -> Result<Self> {
+    fn new<T: Element>(config: &Config, threads: usize, readers: usize) -> Result<Self> {
         let values = 3 * u64::from(config.size.width) * u64::from(config.size.height);
         let batch_size = config.batch_size as u64;
         let batch_bytes = values.saturating_mul(size_of::<T>() as u64).saturating_mul(batch_size);
@@ -149,6 +155,7 @@ impl Parts {
             batch_bytes,
             held_batches: config.held_batches as u64,
             threads,
+            readers: readers as u64,
             scratch_bytes: threads.saturating_mul(THREAD_BYTES.saturating_add(scratch)),
         })
     }
@@ -156,8 +163,9 @@ impl Parts {
     /// Room for all threads to decode at once and for files to be read ahead.
     fn wide(&self, prefetch: usize, limits: &Limits) -> MemoryBound {
         let in_flight = (prefetch as u64).saturating_mul(self.batch_size);
-        let ahead = READ_AHEAD_BYTES.min(limits.max_file_bytes.saturating_mul(in_flight));
-        let parallel = limits.max_pixels.min(PARALLEL_PIXELS) * DECODE_BYTES_PER_PIXEL;
+        let files = in_flight.min(self.readers + FILES_AHEAD * self.threads);
+        let ahead = READ_AHEAD_BYTES.min(limits.max_file_bytes.saturating_mul(files));
+        let parallel = limits.max_pixels.min(PARALLEL_PIXELS) * PARALLEL_BYTES_PER_PIXEL;
         self.sum(
             prefetch,
             limits.max_file_bytes.max(ahead),
@@ -208,7 +216,7 @@ mod tests {
     use super::*;
 
     fn derived(config: &Config) -> Result<Derived> {
-        derive::<f32>(config, 2, 2)
+        derive::<f32>(config, 2, 16, 2)
     }
 
     fn small() -> Config {

@@ -164,7 +164,7 @@ impl Config {
         };
         let readers = if self.readers == 0 { DEFAULT_READERS } else { self.readers };
         let bound::Derived { prefetch, limits, memory } =
-            bound::derive::<T>(self, threads, DEFAULT_PREFETCH)?;
+            bound::derive::<T>(self, threads, readers, DEFAULT_PREFETCH)?;
         let replace_attempts = match self.on_error {
             OnError::Replace { attempts, .. } => attempts,
             _ => 0,
