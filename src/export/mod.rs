@@ -1,1 +1,254 @@
 //! Batches as `.npy` files with a manifest.
+//!
+//! ```text
+//! out/images-00000.npy    [n, 3, height, width] or [n, height, width, 3], f32 or u8
+//! out/labels-00000.npy    [n], i64; -1 where a sample has no class folder
+//! out/images-00001.npy    ..
+//! out/manifest.jsonl      a line a row: index, path, label, file, row
+//! ```
+//!
+//! Each file is written under a temporary name in the same folder, brought to
+//! the disk and renamed, so a name that is there is whole. The manifest gets its
+//! name in the end, from [`NpyWriter::finish`], and names whole files only.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use ndarray_npy::{WritableElement, WriteNpyExt};
+use serde::Serialize;
+
+use crate::batch::{Batch, Sample};
+use crate::element::Element;
+use crate::error::{Error, Result};
+
+/// The manifest's name in the folder of an export.
+pub const MANIFEST: &str = "manifest.jsonl";
+
+/// Writes batches into a folder.
+///
+/// ```
+/// # let photos = infeed::doc::photos();
+/// # let out = tempfile::tempdir()?;
+/// # let out = out.path().join("out");
+/// use infeed::Loader;
+/// use infeed::export::NpyWriter;
+///
+/// let mut loader = Loader::folder(&photos).batch_size(4).size(32, 32).build()?;
+/// let mut writer = NpyWriter::create(&out)?;
+/// for batch in loader.epoch(0)? {
+///     writer.write(&batch?)?;
+/// }
+/// let written = writer.finish()?;
+/// assert_eq!((written.images, written.batches), (10, 3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct NpyWriter {
+    folder: PathBuf,
+    manifest: Unfinished,
+    written: Written,
+}
+
+/// What an export has written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Written {
+    /// Rows of all files.
+    pub images: u64,
+    /// Files of images, and as many of labels.
+    pub batches: u64,
+    /// Bytes of all files, the manifest included.
+    pub bytes: u64,
+}
+
+/// One line of the manifest.
+#[derive(Serialize)]
+struct Line<'a> {
+    index: u64,
+    path: std::borrow::Cow<'a, str>,
+    /// The path's bytes in hexadecimal digits, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    label: Option<u32>,
+    file: &'a str,
+    row: usize,
+}
+
+impl NpyWriter {
+    /// Makes `folder` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the folder holds an
+    /// export already; [`ErrorKind::System`](crate::ErrorKind::System) when it
+    /// cannot be written.
+    pub fn create(folder: impl Into<PathBuf>) -> Result<Self> {
+        let folder = folder.into();
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| refused("the folder cannot be made", &folder, error))?;
+        if let Some(file) = exported(&folder)?.first() {
+            let reason = format!("the folder holds {} of an export already", file.display());
+            return Err(Error::config("out", folder.display(), reason));
+        }
+        let manifest = Unfinished::create(&folder, MANIFEST)?;
+        Ok(NpyWriter { folder, manifest, written: Written::default() })
+    }
+
+    /// Removes the files that an earlier export left in `folder`, and nothing
+    /// else.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read or a file not be removed.
+    pub fn remove_existing(folder: &Path) -> Result<()> {
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        for file in exported(folder)? {
+            let path = folder.join(file);
+            std::fs::remove_file(&path)
+                .map_err(|error| refused("the file cannot be removed", &path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the next pair of files.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::System`](crate::ErrorKind::System) when the disk is full or
+    /// cannot be written; what is there under its name is whole.
+    pub fn write<T: Element + WritableElement>(&mut self, batch: &Batch<T>) -> Result<()> {
+        let number = self.written.batches;
+        let images = format!("images-{number:05}.npy");
+        let labels = format!("labels-{number:05}.npy");
+        let mut file = Unfinished::create(&self.folder, &images)?;
+        batch.images().write_npy(&mut file.writer).map_err(|error| file.failed(error))?;
+        let mut label_file = Unfinished::create(&self.folder, &labels)?;
+        batch
+            .labels()
+            .write_npy(&mut label_file.writer)
+            .map_err(|error| label_file.failed(error))?;
+        self.written.bytes += file.finish()? + label_file.finish()?;
+        for (row, sample) in batch.samples().iter().enumerate() {
+            let line = serde_json::to_string(&line(sample, &images, row));
+            let line = line.map_err(|error| self.manifest.failed(error))?;
+            let written = writeln!(self.manifest.writer, "{line}");
+            written.map_err(|error| self.manifest.failed(error))?;
+        }
+        self.written.images += batch.len() as u64;
+        self.written.batches += 1;
+        Ok(())
+    }
+
+    /// Gives the manifest its name. Also right after an error or an interrupt:
+    /// the export is then shorter, and valid.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn finish(self) -> Result<Written> {
+        let NpyWriter { manifest, mut written, .. } = self;
+        written.bytes += manifest.finish()?;
+        Ok(written)
+    }
+}
+
+fn line<'a>(sample: &'a Sample, file: &'a str, row: usize) -> Line<'a> {
+    let path_bytes = sample.path().to_str().is_none().then(|| {
+        let bytes = sample.path().as_os_str().as_encoded_bytes();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    });
+    let (index, path, label) = (sample.index(), sample.path().to_string_lossy(), sample.label());
+    Line { index, path, path_bytes, label, file, row }
+}
+
+/// The names in `folder` that an export writes, temporary ones included.
+fn exported(folder: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = |error| refused("the folder cannot be read", folder, error);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        if name.to_str().is_some_and(is_ours) {
+            names.push(name.into());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn is_ours(name: &str) -> bool {
+    let name = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).unwrap_or(name);
+    let number = |name: &str| {
+        let rest = name.strip_prefix("images-").or_else(|| name.strip_prefix("labels-"))?;
+        rest.strip_suffix(".npy").map(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    name == MANIFEST || number(name).unwrap_or(false)
+}
+
+/// A file under its temporary name; removed when dropped unfinished.
+#[derive(Debug)]
+struct Unfinished {
+    writer: BufWriter<File>,
+    temporary: PathBuf,
+    path: PathBuf,
+    finished: bool,
+}
+
+impl Unfinished {
+    fn create(folder: &Path, name: &str) -> Result<Self> {
+        let (path, temporary) = (folder.join(name), folder.join(format!(".{name}.tmp")));
+        let file = File::create(&temporary)
+            .map_err(|error| refused("the file cannot be made", &temporary, error))?;
+        let writer = BufWriter::with_capacity(1 << 20, file);
+        Ok(Unfinished { writer, temporary, path, finished: false })
+    }
+
+    /// Brings it to the disk and gives it its name; its size in bytes.
+    fn finish(mut self) -> Result<u64> {
+        let finish = |this: &mut Self| {
+            this.writer.flush()?;
+            let file = this.writer.get_ref();
+            file.sync_all()?;
+            let bytes = file.metadata()?.len();
+            std::fs::rename(&this.temporary, &this.path)?;
+            Ok(bytes)
+        };
+        let bytes = finish(&mut self)
+            .map_err(|error| refused("the file cannot be written", &self.path, error))?;
+        self.finished = true;
+        Ok(bytes)
+    }
+
+    fn failed(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+        refused("the file cannot be written", &self.path, std::io::Error::other(error))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.finished {
+            drop(std::fs::remove_file(&self.temporary));
+        }
+    }
+}
+
+fn refused(what: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::system(format!("{}: {what}", path.display()), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_an_export_are_ours() {
+        for name in ["images-00000.npy", "labels-00012.npy", MANIFEST, ".images-00001.npy.tmp"] {
+            assert!(is_ours(name), "{name}");
+        }
+        for name in ["images.npy", "images-a.npy", "notes.txt", "labels-1.txt", ".tmp"] {
+            assert!(!is_ours(name), "{name}");
+        }
+    }
+}

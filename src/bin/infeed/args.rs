@@ -1,0 +1,104 @@
+//! The flags as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::knobs::Knobs;
+use crate::units::Bytes;
+
+/// Streams folders of images as batches for training.
+#[derive(Debug, Parser)]
+#[command(
+    name = "infeed",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Start with `infeed run`: without a folder it makes a small one and streams that."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Log what happens to stderr
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Stream epochs and say how fast, and what limits
+    Run(Run),
+    /// Write the batches as .npy files with a manifest
+    Export(Export),
+    /// Measure loops, a copying pool and the loader on the same files
+    Compare(Compare),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Folder of images; without it, pictures made once in your cache folder
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Epochs to stream; work crosses from one into the next
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: u64,
+
+    /// Print one JSON object on stdout instead of the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) knobs: Knobs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Folder of images
+    pub(crate) dir: PathBuf,
+
+    /// Folder to write to; made if it is not there
+    pub(crate) out: PathBuf,
+
+    /// Replace an export that is in OUT already
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Print one JSON object on stdout instead of the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) knobs: Knobs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Folder of images; without it, pictures made once in your cache folder
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Memory for the ways that keep their results, which sets how many images
+    /// all ways take [default: 2 GiB, or half of what is free if that is less]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) keep_memory: Option<Bytes>,
+
+    /// Epochs of the ways that drop their results; the first is told apart
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub(crate) epochs: u64,
+
+    /// Print one JSON object on stdout instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Runs one way and prints its figures; each way has its own process
+    #[arg(long, hide = true)]
+    pub(crate) way: Option<crate::ways::Way>,
+
+    /// Images that this process takes
+    #[arg(long, hide = true, requires = "way")]
+    pub(crate) images: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) knobs: Knobs,
+}

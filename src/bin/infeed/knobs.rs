@@ -1,0 +1,226 @@
+//! Every knob of the library as a flag, in the same words.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use infeed::{
+    Budget, Color, Dtype, Element, Filter, Fit, Folder, LastBatch, Layout, Loader, LoaderBuilder,
+    Normalize, OnError, Order, Size,
+};
+
+use crate::units::Bytes;
+
+#[derive(Debug, Args)]
+pub(crate) struct Knobs {
+    /// Samples in a batch
+    #[arg(long, default_value_t = 32, value_name = "N", help_heading = "Batches")]
+    batch_size: usize,
+
+    /// Side of the images in pixels, or WIDTHxHEIGHT
+    #[arg(long, default_value = "512", value_name = "SIZE", help_heading = "Pixels")]
+    size: Size,
+
+    /// stretch; crop: shorter side to size, centre cut out; crop:256: shorter
+    /// side to 256 first
+    #[arg(long, default_value_t = Fit::default(), value_name = "FIT", help_heading = "Pixels")]
+    fit: Fit,
+
+    /// opencv-bilinear (not antialiased) or bilinear (antialiased, as Pillow)
+    #[arg(long, default_value_t = Filter::default(), value_name = "FILTER", help_heading = "Pixels")]
+    filter: Filter,
+
+    /// unit (0 to 1), imagenet, or MEAN:STD with three numbers each, such as
+    /// 0.5,0.5,0.5:0.2,0.2,0.2
+    #[arg(long, default_value = "unit", value_name = "NORM", value_parser = normalize, help_heading = "Pixels")]
+    normalize: Normalize,
+
+    /// Element type
+    #[arg(long, default_value = "f32", value_name = "TYPE", value_parser = PossibleValuesParser::new(["f32", "u8"]), help_heading = "Pixels")]
+    dtype: String,
+
+    /// Axes: chw or hwc
+    #[arg(long, default_value_t = Layout::default(), value_name = "LAYOUT", help_heading = "Pixels")]
+    layout: Layout,
+
+    /// Channels: rgb or bgr
+    #[arg(long, default_value_t = Color::default(), value_name = "COLOR", help_heading = "Pixels")]
+    color: Color,
+
+    /// ordered (byte-identical output) or unordered (a slow sample holds
+    /// nothing back)
+    #[arg(long, default_value_t = Order::default(), value_name = "ORDER", help_heading = "Batches")]
+    order: Order,
+
+    /// A short last batch: keep, drop or pad
+    #[arg(long, default_value_t = LastBatch::default(), value_name = "WHAT", help_heading = "Batches")]
+    last_batch: LastBatch,
+
+    /// Same as --last-batch drop
+    #[arg(long, conflicts_with = "last_batch", help_heading = "Batches")]
+    drop_last: bool,
+
+    /// Only files whose path below DIR matches, such as 'train/**/*.jpg'
+    #[arg(long, value_name = "GLOB", help_heading = "Batches")]
+    pattern: Option<String>,
+
+    /// A failed sample: fail, skip or replace
+    #[arg(long, default_value = "fail", value_name = "POLICY", help_heading = "Failures")]
+    on_error: OnError,
+
+    /// With skip and replace, samples of an epoch that may fail: 20, 0.5% or
+    /// unlimited
+    #[arg(long, default_value_t = Budget::default(), value_name = "BUDGET", help_heading = "Failures")]
+    max_failures: Budget,
+
+    /// With replace, substitutes tried for one place
+    #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Failures")]
+    replace_attempts: u32,
+
+    /// Take JPEGs that end early as far as they go
+    #[arg(long, help_heading = "Failures")]
+    allow_truncated: bool,
+
+    /// Seconds after which a read fails, or none
+    #[arg(long, default_value = "60", value_name = "SECONDS", value_parser = timeout, help_heading = "Failures")]
+    read_timeout: Timeout,
+
+    /// Seed of everything random
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Failures")]
+    seed: u64,
+
+    /// Decoder threads; 0: one for each core
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Speed and memory")]
+    threads: usize,
+
+    /// Reads in flight; 0: 16
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Speed and memory")]
+    readers: usize,
+
+    /// Batches in the making, ahead of the one taken last; 0: 2
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Speed and memory")]
+    prefetch: usize,
+
+    /// Batches that the consumer keeps at once
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Speed and memory")]
+    held_batches: usize,
+
+    /// The most memory that the loader may take, such as 2GiB
+    #[arg(long, value_name = "BYTES", help_heading = "Speed and memory")]
+    memory_limit: Option<Bytes>,
+
+    /// Larger files fail [default: 256MiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    max_file_bytes: Option<Bytes>,
+
+    /// Pictures of more pixels fail [default: 100000000]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    max_pixels: Option<u64>,
+
+    /// Pictures with a longer side fail [default: 65535]
+    #[arg(long, value_name = "PIXELS", help_heading = "Limits")]
+    max_side: Option<u32>,
+
+    /// Progressive JPEGs of more scans fail [default: 100]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    max_scans: Option<u32>,
+}
+
+/// `None` waits for ever. A type of its own, as clap gives `Option` a meaning.
+#[derive(Clone, Copy, Debug)]
+struct Timeout(Option<Duration>);
+
+impl Knobs {
+    pub(crate) fn dtype(&self) -> Dtype {
+        if self.dtype == "u8" { Dtype::U8 } else { Dtype::F32 }
+    }
+
+    /// The folder with its pattern.
+    pub(crate) fn folder(&self, dir: &Path) -> infeed::Result<Folder> {
+        match &self.pattern {
+            Some(pattern) => Folder::new(dir).pattern(pattern),
+            None => Ok(Folder::new(dir)),
+        }
+    }
+
+    /// A builder over `source` with every flag applied.
+    pub(crate) fn builder<T: Element>(
+        &self,
+        source: impl infeed::source::Source,
+    ) -> LoaderBuilder<T> {
+        let on_error = match self.on_error {
+            OnError::Replace { max_failures, .. } => {
+                OnError::Replace { attempts: self.replace_attempts, max_failures }
+            }
+            other => other,
+        };
+        let last = if self.drop_last { LastBatch::Drop } else { self.last_batch };
+        let mut builder = Loader::source(source)
+            .dtype::<T>()
+            .batch_size(self.batch_size)
+            .size(self.size.width, self.size.height)
+            .fit(self.fit)
+            .filter(self.filter)
+            .normalize(self.normalize.mean, self.normalize.std)
+            .layout(self.layout)
+            .color(self.color)
+            .order(self.order)
+            .last_batch(last)
+            .on_error(on_error.max_failures(self.max_failures))
+            .allow_truncated(self.allow_truncated)
+            .read_timeout(self.read_timeout.0)
+            .seed(self.seed)
+            .threads(self.threads)
+            .readers(self.readers)
+            .prefetch(self.prefetch)
+            .held_batches(self.held_batches);
+        if let Some(bytes) = self.memory_limit {
+            builder = builder.memory_limit(bytes.0);
+        }
+        if let Some(bytes) = self.max_file_bytes {
+            builder = builder.max_file_bytes(bytes.0);
+        }
+        if let Some(pixels) = self.max_pixels {
+            builder = builder.max_pixels(pixels);
+        }
+        if let Some(pixels) = self.max_side {
+            builder = builder.max_side(pixels);
+        }
+        if let Some(scans) = self.max_scans {
+            builder = builder.max_scans(scans);
+        }
+        builder
+    }
+}
+
+fn normalize(text: &str) -> Result<Normalize, String> {
+    let three = |text: &str| -> Option<[f32; 3]> {
+        let numbers: Vec<f32> =
+            text.split(',').map_while(|part| part.trim().parse().ok()).collect();
+        (text.split(',').count() == 3).then(|| numbers.try_into().ok()).flatten()
+    };
+    match text {
+        "unit" => Ok(Normalize::UNIT),
+        "imagenet" => Ok(Normalize::IMAGENET),
+        _ => text
+            .split_once(':')
+            .and_then(|(mean, std)| Some(Normalize { mean: three(mean)?, std: three(std)? }))
+            .ok_or_else(|| {
+                "expected unit, imagenet, or three means and three deviations on the scale 0 to \
+                 1: 0.5,0.5,0.5:0.2,0.2,0.2"
+                    .to_owned()
+            }),
+    }
+}
+
+fn timeout(text: &str) -> Result<Timeout, String> {
+    if text == "none" {
+        return Ok(Timeout(None));
+    }
+    let seconds = text.parse::<f64>().ok();
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration
+        .map(|duration| Timeout(Some(duration)))
+        .ok_or_else(|| "expected a number of seconds, or none to wait for ever".to_owned())
+}

@@ -1,0 +1,78 @@
+//! The live line while batches stream.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use infeed::{Element, Loader, Monitor};
+
+use crate::report::limit;
+
+/// Redrawing more often is not read by anybody.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// A bar on stderr; nothing where stderr is not a terminal.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    monitor: Monitor,
+    epochs: u64,
+    threads: usize,
+    images: u64,
+    started: Instant,
+    drawn: Option<Instant>,
+}
+
+impl Progress {
+    pub(crate) fn new<T: Element>(loader: &Loader<T>, epochs: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        Progress {
+            bar,
+            monitor: loader.monitor(),
+            epochs,
+            threads: loader.config().threads,
+            images: 0,
+            started: Instant::now(),
+            drawn: None,
+        }
+    }
+
+    /// Counts a batch and redraws the line where it is time to.
+    pub(crate) fn batch(&mut self, images: usize) {
+        self.images += images as u64;
+        if self.bar.is_hidden() || self.drawn.is_some_and(|drawn| drawn.elapsed() < EVERY) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        let stats = self.monitor.stats();
+        if stats.listing_complete && self.bar.length().is_none() {
+            self.bar.set_length(stats.listed * self.epochs);
+            self.bar.set_style(style("{bar:24} {pos}/{len} images  {msg}  ETA {eta}"));
+        } else if self.bar.length().is_none() {
+            self.bar.set_style(style("{spinner} {pos} images  {msg}"));
+        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        let queue = stats.queue;
+        self.bar.set_position(self.images);
+        self.bar.set_message(format!(
+            "{:.0}/s  queue {}/{}  {}",
+            self.images as f64 / seconds.max(1e-9),
+            queue.waiting,
+            queue.prefetch,
+            limit(&stats.stages, self.threads, seconds).words
+        ));
+    }
+
+    /// Prints a line above the bar.
+    pub(crate) fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

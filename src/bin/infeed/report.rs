@@ -1,0 +1,232 @@
+//! What a run comes to: for people, and as JSON.
+
+use std::io::{self, Write};
+
+use infeed::config::Resolved;
+use infeed::stats::{EpochStats, Stages};
+use serde_json::{Value, json};
+
+use crate::system::peak_rss_bytes;
+use crate::units::{Bytes, count, duration, time};
+
+/// A finished or interrupted run.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) source: String,
+    pub(crate) config: Resolved,
+    pub(crate) epochs: Vec<EpochStats>,
+    pub(crate) stages: Stages,
+    pub(crate) seconds: f64,
+    pub(crate) first_batch_seconds: Option<f64>,
+    /// One for each failed sample that is known by name.
+    pub(crate) errors: Vec<Value>,
+    /// What ended the run, if something did.
+    pub(crate) error: Option<String>,
+    pub(crate) interrupted: bool,
+}
+
+/// Which stage holds the others back.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    pub(crate) words: &'static str,
+    /// The same with its numbers, as a sentence.
+    pub(crate) sentence: String,
+}
+
+/// Judges who waits for whom after `seconds`.
+pub(crate) fn limit(stages: &Stages, threads: usize, seconds: f64) -> Limit {
+    let seconds = seconds.max(1e-9);
+    let share = |time: std::time::Duration| (100.0 * time.as_secs_f64() / seconds).min(100.0);
+    let waits = share(stages.batch.waiting_for_input);
+    let decoders = share(stages.decode.busy + stages.transform.busy) / threads as f64;
+    let starved = share(stages.decode.waiting_for_input) / threads as f64;
+    if waits < 5.0 {
+        let sentence = format!(
+            "the consumer is the limit: it waited for a batch {waits:.0} % of the time; fewer \
+             threads would do"
+        );
+        Limit { words: "consumer-bound", sentence }
+    } else if starved > decoders {
+        let sentence = format!(
+            "reading is the limit: the consumer waited for a batch {waits:.0} % of the time, and \
+             the decoders for files {starved:.0} %; try more --readers or a faster disk"
+        );
+        Limit { words: "read-bound", sentence }
+    } else {
+        let threads = count(threads as u64, "decoder thread", "decoder threads");
+        let sentence = format!(
+            "decoding is the limit: {threads} worked {decoders:.0} % of the time, and a consumer \
+             that does nothing waited for a batch {waits:.0} %"
+        );
+        Limit { words: "decode-bound", sentence }
+    }
+}
+
+impl Report {
+    fn images(&self) -> u64 {
+        self.epochs.iter().map(|epoch| epoch.images).sum()
+    }
+
+    fn batches(&self) -> u64 {
+        self.epochs.iter().map(|epoch| epoch.batches).sum()
+    }
+
+    fn failed(&self) -> u64 {
+        self.epochs.iter().map(|epoch| epoch.failed).sum()
+    }
+
+    fn replaced(&self) -> u64 {
+        self.epochs.iter().map(|epoch| epoch.replaced).sum()
+    }
+
+    fn images_per_second(&self) -> f64 {
+        if self.seconds > 0.0 { self.images() as f64 / self.seconds } else { 0.0 }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let epochs = self.epochs.iter().map(|epoch| {
+            let mut value = serde_json::to_value(epoch).unwrap_or_default();
+            value["images_per_second"] = json!(epoch.images_per_second());
+            value["skipped"] = json!(epoch.failed - epoch.replaced);
+            value
+        });
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "source": self.source,
+            "images": self.images(),
+            "batches": self.batches(),
+            "skipped": self.failed() - self.replaced(),
+            "replaced": self.replaced(),
+            "seconds": self.seconds,
+            "images_per_second": self.images_per_second(),
+            "first_batch_seconds": self.first_batch_seconds,
+            "peak_rss_bytes": peak_rss_bytes(),
+            "interrupted": self.interrupted,
+            "error": self.error,
+            "config": self.config,
+            "stages": self.stages,
+            "epochs": epochs.collect::<Vec<_>>(),
+            "errors": self.errors,
+        })
+    }
+
+    pub(crate) fn print_json(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        serde_json::to_writer_pretty(&mut out, &self.json())?;
+        writeln!(out)
+    }
+
+    /// The summary; `made` says what came of it, such as "streamed".
+    pub(crate) fn print(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let config = &self.config;
+        if self.interrupted {
+            writeln!(out, "interrupted; until then:")?;
+        }
+        writeln!(
+            out,
+            "{} in {} of {} from {}",
+            count(self.images(), "image", "images"),
+            count(self.batches(), "batch", "batches"),
+            config.batch_size,
+            self.source
+        )?;
+        writeln!(
+            out,
+            "  {:.0} images/s over {}; first batch after {}",
+            self.images_per_second(),
+            time(self.seconds),
+            self.first_batch_seconds.map_or("-".to_owned(), time)
+        )?;
+        if self.epochs.len() > 1 {
+            self.print_epochs(&mut out)?;
+        }
+        if self.failed() > 0 {
+            self.print_failures(&mut out)?;
+        }
+        if let Some(peak) = peak_rss_bytes() {
+            let bound = Bytes(config.memory.total_bytes);
+            writeln!(
+                out,
+                "  memory {} at its peak; the loader takes at most {bound}",
+                Bytes(peak)
+            )?;
+        }
+        self.print_stages(&mut out)?;
+        let pixels = format!(
+            "{} {} {} {}, {}, {}",
+            config.size, config.dtype, config.layout, config.color, config.fit, config.filter
+        );
+        writeln!(
+            out,
+            "  {pixels}; {}, {} threads, {} readers, prefetch {}",
+            config.order, config.threads, config.readers, config.prefetch
+        )?;
+        if self.images() > 0 {
+            let limit = limit(&self.stages, config.threads, self.seconds);
+            writeln!(out, "  {}", limit.sentence)?;
+        }
+        Ok(())
+    }
+
+    fn print_epochs(&self, out: &mut impl Write) -> io::Result<()> {
+        const SHOWN: usize = 8;
+        for epoch in self.epochs.iter().take(SHOWN) {
+            writeln!(
+                out,
+                "    epoch {:<3} {:>8} {:>8.0} images/s, first batch after {}",
+                epoch.epoch,
+                time(epoch.seconds),
+                epoch.images_per_second(),
+                epoch.first_batch_seconds.map_or("-".to_owned(), time)
+            )?;
+        }
+        if self.epochs.len() > SHOWN {
+            let rest = &self.epochs[SHOWN..];
+            let mut rates: Vec<f64> = rest.iter().map(EpochStats::images_per_second).collect();
+            rates.sort_by(f64::total_cmp);
+            let (slowest, fastest) = (rates[0], rates[rates.len() - 1]);
+            let more = count(rest.len() as u64, "epoch", "epochs");
+            writeln!(out, "    and {more} at {slowest:.0} to {fastest:.0} images/s")?;
+        }
+        Ok(())
+    }
+
+    fn print_failures(&self, out: &mut impl Write) -> io::Result<()> {
+        const SHOWN: usize = 5;
+        let replaced = match self.replaced() {
+            0 => String::new(),
+            replaced => format!(", {replaced} of them replaced"),
+        };
+        let failed = count(self.failed(), "sample failed", "samples failed");
+        writeln!(out, "  {failed}{replaced}:")?;
+        for error in self.errors.iter().take(SHOWN) {
+            let text = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
+            let (path, stage, cause) = (text("path"), text("stage"), text("cause"));
+            writeln!(out, "    {path}  {stage}, {cause}: {}", text("message"))?;
+        }
+        if self.errors.len() > SHOWN {
+            writeln!(out, "    and {} more (--json has all)", self.errors.len() - SHOWN)?;
+        }
+        Ok(())
+    }
+
+    fn print_stages(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "  stage         items       bytes      busy  waits for input  waits for output"
+        )?;
+        for (name, stage) in self.stages.iter() {
+            writeln!(
+                out,
+                "  {name:<10} {:>8} {:>11} {:>9} {:>16} {:>17}",
+                stage.items,
+                if stage.bytes == 0 { "-".to_owned() } else { Bytes(stage.bytes).to_string() },
+                duration(stage.busy),
+                duration(stage.waiting_for_input),
+                duration(stage.waiting_for_output)
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! `infeed run`: streams epochs and says how fast.
+
+use std::path::Path;
+use std::time::Instant;
+
+use infeed::stats::EpochStats;
+use infeed::{Batch, Element, Error, ErrorKind, Loader, OnError};
+use serde_json::Value;
+
+use crate::args;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::stop::Interrupt;
+use crate::{Exit, Outcome, demo};
+
+pub(crate) fn run<T: Element>(args: &args::Run) -> Outcome {
+    let dir = match &args.dir {
+        Some(dir) => dir.clone(),
+        None => demo::folder()?,
+    };
+    let builder = args.knobs.builder::<T>(args.knobs.folder(&dir)?);
+    let mut streaming = Streaming::start(builder.failures_kept(usize::MAX).build()?, &dir)?;
+    streaming.stream(args.epochs, |_| Ok(()));
+    streaming.finish(args.json)
+}
+
+/// Epochs on their way, and what came of them. Shared by the commands that
+/// stream.
+pub(crate) struct Streaming<T: Element> {
+    loader: Loader<T>,
+    source: String,
+    interrupt: Interrupt,
+    started: Instant,
+    first_batch_seconds: Option<f64>,
+    seconds: f64,
+    epochs: Vec<EpochStats>,
+    errors: Vec<Value>,
+    error: Option<Box<dyn std::error::Error>>,
+}
+
+impl<T: Element> Streaming<T> {
+    pub(crate) fn start(loader: Loader<T>, dir: &Path) -> Result<Self, ctrlc::Error> {
+        let interrupt = Interrupt::install(Some(loader.stop_handle()))?;
+        Ok(Streaming {
+            loader,
+            source: dir.display().to_string(),
+            interrupt,
+            started: Instant::now(),
+            first_batch_seconds: None,
+            seconds: 0.0,
+            epochs: Vec::new(),
+            errors: Vec::new(),
+            error: None,
+        })
+    }
+
+    /// Hands every batch of `epochs` epochs to `use_batch`, until something goes
+    /// wrong or the user has enough.
+    pub(crate) fn stream(
+        &mut self,
+        epochs: u64,
+        mut use_batch: impl FnMut(&Batch<T>) -> Result<(), Box<dyn std::error::Error>>,
+    ) {
+        let mut progress = Progress::new(&self.loader, epochs);
+        let fails = self.loader.config().on_error == OnError::Fail;
+        let mut announced = match self.loader.epochs(0..epochs) {
+            Ok(announced) => announced,
+            Err(error) => {
+                self.error = Some(error.into());
+                return;
+            }
+        };
+        'epochs: while let Some(mut epoch) = announced.next_epoch() {
+            while let Some(item) = epoch.next() {
+                let result = item.map_err(|error| describe(error, fails, &mut self.errors));
+                let done = result.and_then(|batch| {
+                    progress.batch(batch.len());
+                    self.first_batch_seconds
+                        .get_or_insert_with(|| self.started.elapsed().as_secs_f64());
+                    use_batch(&batch).map_err(Some)
+                });
+                if let Err(error) = done {
+                    self.error = error;
+                    self.epochs.push(epoch.stats());
+                    break 'epochs;
+                }
+            }
+            self.epochs.push(epoch.stats());
+        }
+        self.seconds = self.started.elapsed().as_secs_f64();
+        let recorded = announced.failures().iter().filter_map(|f| serde_json::to_value(f).ok());
+        self.errors.splice(0..0, recorded);
+        if let Some(error) = &self.error {
+            progress.say(&format!("error: {error}"));
+        }
+    }
+
+    /// Prints what came of it and says how the program is to end.
+    pub(crate) fn finish(self, as_json: bool) -> Outcome {
+        let interrupted = self.interrupt.requested();
+        let failed = self.error.is_some();
+        let report = Report {
+            source: self.source,
+            config: self.loader.config().clone(),
+            stages: self.loader.stats().stages,
+            epochs: self.epochs,
+            seconds: self.seconds,
+            first_batch_seconds: self.first_batch_seconds,
+            errors: self.errors,
+            error: self.error.map(|error| error.to_string()),
+            interrupted,
+        };
+        // Threads end before the summary claims that all is done.
+        drop(self.loader);
+        if as_json {
+            report.print_json()?
+        } else {
+            report.print()?
+        }
+        Ok(match (interrupted, failed) {
+            (true, _) => Exit::Interrupted,
+            (_, true) => Exit::Failed,
+            _ => Exit::Done,
+        })
+    }
+}
+
+/// What to tell of an error; `None` where the user asked for the end.
+fn describe(
+    error: Error,
+    fails: bool,
+    errors: &mut Vec<Value>,
+) -> Option<Box<dyn std::error::Error>> {
+    if error.kind() == ErrorKind::Stopped {
+        return None;
+    }
+    let sample = error.sample().or_else(|| error.last_sample());
+    errors.extend(sample.and_then(|sample| serde_json::to_value(sample).ok()));
+    if error.sample().is_some() && fails {
+        let hint = "leave such samples out with --on-error skip, or have others in their place \
+                    with --on-error replace";
+        return Some(format!("{error}. Mend or remove the file, {hint}").into());
+    }
+    Some(error.into())
+}
