@@ -22,8 +22,8 @@ use crate::element::Element;
 use crate::error::{Cause, CauseKind, Error, Stage};
 use crate::fence::{fence, fenced};
 use crate::plan::{Plan, Step};
-use crate::source::{Admission, Encoded, Entry, Index, Source};
-use crate::window::{End, EpochId, Window};
+use crate::source::{Admission, Encoded, Entry, Index, Progress, Source};
+use crate::window::{End, EpochId, Walk, Window};
 use budget::ByteBudget;
 
 pub(crate) use job::{Job, Loaded, Retries};
@@ -68,7 +68,12 @@ pub(crate) async fn grant<T: Element>(
     // Samples that wait for the end of the walk, to draw their substitute.
     let mut undrawn: Vec<Job<T>> = Vec::new();
     let mut idle_since = Instant::now();
+    let mut walking = true;
     while !readers.window.is_closed() {
+        if walking && readers.index.is_over() {
+            walking = false;
+            readers.window.walked(readers.walk());
+        }
         epochs.retain(|epoch| readers.window.is_live(epoch.id));
         undrawn.retain(|job| job.ticket.is_live());
         if readers.index.progress().complete {
@@ -124,6 +129,14 @@ impl<T: Element> Readers<T> {
                     }
                 }
             }
+        }
+    }
+
+    /// How the walk ended.
+    fn walk(&self) -> Walk {
+        match self.index.progress() {
+            Progress { listed, complete: true } => Walk::Ended { length: self.plan.length(listed) },
+            _ => Walk::Broken,
         }
     }
 

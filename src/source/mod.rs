@@ -17,7 +17,7 @@ use crate::error::{Cause, CauseKind, Result};
 use crate::read::budget::{ByteBudget, Lease};
 
 pub use folder::Folder;
-pub(crate) use index::{Entry, Index};
+pub(crate) use index::{Entry, Index, Progress};
 
 /// A set of encoded images in a stable order.
 ///

@@ -26,7 +26,7 @@ use crate::element::Element;
 use crate::error::{Error, Result, SampleError};
 use crate::stats::{EpochCounters, Registry};
 
-pub(crate) use state::{End, EpochId, Next, Occupancy, Place, Shape, Totals};
+pub(crate) use state::{End, EpochId, Next, Occupancy, Place, Shape, Totals, Walk};
 use state::{Settled, State, Take};
 
 /// A row that is filled: what it holds, and which samples failed before it did
@@ -292,6 +292,13 @@ impl<T: Element> Window<T> {
             counters: Arc::clone(counters),
             settled: false,
         })
+    }
+
+    /// The walk is over.
+    pub(crate) fn walked(&self, walk: Walk) {
+        let mut inner = self.lock();
+        inner.state.walked(walk);
+        self.wake_if_takeable(inner);
     }
 
     /// The epoch's plan has ended, or its source broke off.

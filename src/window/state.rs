@@ -56,6 +56,20 @@ pub(crate) struct State<M, R, F> {
     /// Announced, not opened.
     announced: Range<u64>,
     next_id: EpochId,
+    walk: Walk,
+}
+
+/// How far the source's walk is, for those who must know an epoch's length
+/// before all of it is granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Walk {
+    UnderWay,
+    /// Every epoch has so many positions.
+    Ended {
+        length: u64,
+    },
+    /// The length will never be known.
+    Broken,
 }
 
 #[derive(Debug)]
@@ -89,6 +103,22 @@ struct Slot<M, R, F> {
     drawn: usize,
     ready: usize,
     failed: usize,
+}
+
+impl Walk {
+    fn length(self) -> Option<u64> {
+        match self {
+            Walk::Ended { length } => Some(length),
+            Walk::UnderWay | Walk::Broken => None,
+        }
+    }
+}
+
+impl<M, R, F> Slot<M, R, F> {
+    /// Unordered, a batch whose rows have all been given back.
+    fn is_empty(&self) -> bool {
+        self.ready + self.failed == 0
+    }
 }
 
 #[derive(Debug)]
@@ -160,7 +190,7 @@ pub(crate) struct Occupancy {
 
 impl<M, R, F> State<M, R, F> {
     pub(crate) fn new(shape: Shape) -> Self {
-        State { shape, epochs: VecDeque::new(), announced: 0..0, next_id: 0 }
+        State { shape, epochs: VecDeque::new(), announced: 0..0, next_id: 0, walk: Walk::UnderWay }
     }
 
     /// Cancels what is under way and announces other epochs.
@@ -233,6 +263,11 @@ impl<M, R, F> State<M, R, F> {
         }
         epoch.granted += 1;
         true
+    }
+
+    /// The walk is over.
+    pub(crate) fn walked(&mut self, walk: Walk) {
+        self.walk = walk;
     }
 
     /// The plan of the epoch has ended at what is granted, or its source broke.
@@ -332,8 +367,8 @@ impl<M, R, F> State<M, R, F> {
     pub(crate) fn is_takeable(&self) -> bool {
         match self.epochs.iter().find(|epoch| epoch.live) {
             Some(front) => {
-                !front.failures.is_empty() && front.can_judge(&self.shape)
-                    || front.complete(&self.shape).is_some()
+                !front.failures.is_empty() && front.can_judge(&self.shape, self.walk)
+                    || front.complete(&self.shape, self.walk).is_some()
                     || front.is_finished()
             }
             None => self.announced.is_empty(),
@@ -344,18 +379,20 @@ impl<M, R, F> State<M, R, F> {
     /// row between two batches; it is called only where a failed transform left
     /// a gap near the end of an unordered epoch.
     pub(crate) fn take(&mut self, copy: impl FnMut(&M, usize, &M, usize)) -> Take<M, R, F> {
-        let shape = self.shape;
+        let (shape, walk) = (self.shape, self.walk);
         let Some(at) = self.epochs.iter().position(|epoch| epoch.live) else {
             return if self.announced.is_empty() { Take::Idle } else { Take::Pending };
         };
         let front = &mut self.epochs[at];
-        if front.can_judge(&shape)
+        if front.can_judge(&shape, walk)
             && let Some(failure) = front.failures.pop_front()
         {
-            return Take::Failure { failure, length: front.length() };
+            return Take::Failure { failure, length: front.length().or(walk.length()) };
         }
-        if let Some(slot) = front.complete(&shape) {
-            return Take::Batch(front.take(&shape, slot, copy));
+        if let Some(slot) = front.complete(&shape, walk) {
+            let mut settled = front.take(&shape, slot, copy);
+            settled.length = settled.length.or(walk.length());
+            return Take::Batch(settled);
         }
         if !front.is_finished() || !front.failures.is_empty() {
             return Take::Pending;
@@ -478,23 +515,26 @@ impl<M, R, F> Epoch<M, R, F> {
     /// delivered.
     fn is_finished(&self) -> bool {
         let broken = matches!(self.end, Some(End::Broken(_)));
-        self.all_settled() && (broken || self.slots.is_empty())
+        self.all_settled() && (broken || self.slots.iter().all(Slot::is_empty))
     }
 
-    fn can_judge(&self, shape: &Shape) -> bool {
-        !shape.failures_need_length || self.end.is_some()
+    /// Whether a failure can be judged now. The walk's end is enough: waiting
+    /// until all is granted would be waiting for the consumer, who waits here.
+    fn can_judge(&self, shape: &Shape, walk: Walk) -> bool {
+        !shape.failures_need_length || walk != Walk::UnderWay || self.end.is_some()
     }
 
     /// The position among `slots` of the batch to hand out next, if one can be.
-    fn complete(&self, shape: &Shape) -> Option<usize> {
+    fn complete(&self, shape: &Shape, walk: Walk) -> Option<usize> {
         if !shape.ordered {
             let full = self.slots.iter().position(|slot| slot.ready == shape.batch_size);
-            let rest = self.all_settled() && self.length().is_some() && !self.slots.is_empty();
-            return full.or(rest.then_some(0));
+            let at_the_end = self.all_settled() && self.length().is_some();
+            let rest = || self.slots.iter().position(|slot| !slot.is_empty());
+            return full.or_else(|| at_the_end.then(rest).flatten());
         }
         let front = self.slots.front()?;
         let done = self.is_settled(front, shape);
-        (done && (front.failed == 0 || self.can_judge(shape))).then_some(0)
+        (done && (front.failed == 0 || self.can_judge(shape, walk))).then_some(0)
     }
 
     /// Ordered: whether every key of the slot is settled.
@@ -510,7 +550,7 @@ impl<M, R, F> Epoch<M, R, F> {
     fn waiting(&self, shape: &Shape) -> usize {
         let is_waiting = |slot: &&Slot<M, R, F>| match shape.ordered {
             true => self.is_settled(slot, shape),
-            false => slot.ready == shape.batch_size || self.all_settled(),
+            false => slot.ready == shape.batch_size || (self.all_settled() && !slot.is_empty()),
         };
         self.slots.iter().filter(is_waiting).count()
     }

@@ -80,7 +80,7 @@ fn picture(folder: &Path, number: usize) -> Result<(), Box<dyn Error>> {
     let (width, height) = SIZES[round % SIZES.len()];
     let grey = round % 11 == 5;
     let path = folder.join(CLASSES[class]).join(format!("{}-{round:03}.jpg", CLASSES[class]));
-    let mut encoder = Encoder::new_file(path, 88)?;
+    let mut encoder = Encoder::new_file(path, 92)?;
     encoder.set_sampling_factor(match round % 3 {
         0 => SamplingFactor::R_4_4_4,
         _ => SamplingFactor::R_4_2_0,
@@ -121,7 +121,7 @@ fn scene(width: usize, height: usize, class: usize, seed: u32) -> Vec<u8> {
         for x in 0..width {
             let light = smooth(seed, x, y, 96) / 2 + smooth(seed ^ 77, x, y, 12) / 3;
             let texture = if y > horizon { smooth(seed ^ 99, x, y, 3) / 2 } else { 0 };
-            let grain = (hash(seed, x as u32, y as u32) & 15) as i32;
+            let grain = (hash(seed, x as u32, y as u32) & 31) as i32;
             let distance = (x.abs_diff(sun.0).pow(2) + y.abs_diff(sun.1).pow(2)) as i32;
             let glow = (90 - distance / 60).max(0);
             let base = if y > horizon { 20 } else { 70 };

@@ -35,11 +35,12 @@ pub(crate) struct Limit {
 
 /// Judges who waits for whom after `seconds`.
 pub(crate) fn limit(stages: &Stages, threads: usize, seconds: f64) -> Limit {
-    let seconds = seconds.max(1e-9);
-    let share = |time: std::time::Duration| (100.0 * time.as_secs_f64() / seconds).min(100.0);
-    let waits = share(stages.batch.waiting_for_input);
-    let decoders = share(stages.decode.busy + stages.transform.busy) / threads as f64;
-    let starved = share(stages.decode.waiting_for_input) / threads as f64;
+    let share = |time: std::time::Duration, threads: usize| {
+        (100.0 * time.as_secs_f64() / (seconds.max(1e-9) * threads as f64)).min(100.0)
+    };
+    let waits = share(stages.batch.waiting_for_input, 1);
+    let decoders = share(stages.decode.busy + stages.transform.busy, threads);
+    let starved = share(stages.decode.waiting_for_input, threads);
     if waits < 5.0 {
         let sentence = format!(
             "the consumer is the limit: it waited for a batch {waits:.0} % of the time; fewer \
