@@ -1,0 +1,394 @@
+//! The command line as a stranger uses it: the built binary on trees of our own,
+//! standard output, standard error and exit code apart.
+#![cfg(feature = "cli")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn infeed(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_infeed")).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}\n{}", stdout(output), stderr(output)))
+}
+
+/// Two class folders with ten pictures in all; `bad` of them cannot be decoded.
+fn tree(bad: usize) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for number in 0..10 {
+        let class = root.path().join(if number < 6 { "a" } else { "b" });
+        std::fs::create_dir_all(&class).unwrap();
+        let mut picture = b"P6 20 16 255\n".to_vec();
+        picture.extend((0..20 * 16 * 3_u32).map(|at| (at * (number + 3)) as u8));
+        if (number as usize) < bad {
+            picture.truncate(40);
+        }
+        std::fs::write(class.join(format!("{number}.ppm")), picture).unwrap();
+    }
+    root
+}
+
+fn dir(root: &TempDir) -> &str {
+    root.path().to_str().unwrap()
+}
+
+const SMALL: [&str; 4] = ["--size", "16", "--batch-size", "4"];
+
+fn run(root: &TempDir, more: &[&str]) -> Output {
+    infeed(&[&["run", dir(root)], &SMALL[..], more].concat())
+}
+
+#[test]
+fn run_prints_one_json_object_with_everything_in_it() {
+    let root = tree(0);
+    let output = run(&root, &["--json", "--epochs", "2", "--threads", "2"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!(report["images"], 20);
+    assert_eq!(report["batches"], 6);
+    assert_eq!(report["skipped"], 0);
+    assert_eq!(report["interrupted"], false);
+    assert!(report["error"].is_null());
+    for positive in ["seconds", "images_per_second", "first_batch_seconds", "peak_rss_bytes"] {
+        assert!(report[positive].as_f64().unwrap() > 0.0, "{positive}");
+    }
+    assert_eq!(report["config"]["batch_size"], 4);
+    assert_eq!(report["config"]["size"]["width"], 16);
+    assert_eq!(report["config"]["threads"], 2);
+    assert_eq!(report["config"]["prefetch"], 2);
+    assert!(report["config"]["memory"]["total_bytes"].as_u64().unwrap() > 0);
+    let stages = &report["stages"];
+    for (stage, items) in
+        [("walk", 10), ("read", 20), ("decode", 20), ("transform", 20), ("batch", 6)]
+    {
+        assert_eq!(stages[stage]["items"], items, "{stage}");
+        for time in ["busy_seconds", "waiting_for_input_seconds", "waiting_for_output_seconds"] {
+            assert!(stages[stage][time].is_f64(), "{stage} {time}");
+        }
+    }
+    let epochs = report["epochs"].as_array().unwrap();
+    assert_eq!(epochs.len(), 2);
+    for (number, epoch) in epochs.iter().enumerate() {
+        assert_eq!(epoch["epoch"], number);
+        assert_eq!(epoch["images"], 10);
+        assert_eq!(epoch["stages"]["decode"]["items"], 10);
+    }
+    assert!(report["errors"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn run_says_at_a_glance_what_it_did() {
+    let root = tree(0);
+    let output = run(&root, &[]);
+    assert_eq!(code(&output), 0);
+    let summary = stdout(&output);
+    assert!(summary.starts_with("10 images in 3 batches of 4 from "), "{summary}");
+    for part in ["images/s", "first batch after", "memory", "at most", "decode", "prefetch 2"] {
+        assert!(summary.contains(part), "{part} in {summary}");
+    }
+    assert_eq!(stderr(&output), "", "no terminal, no progress bar");
+}
+
+#[test]
+fn a_bad_file_fails_the_run_and_is_named() {
+    let root = tree(1);
+    let output = run(&root, &["--json"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("0.ppm") && stderr(&output).contains("--on-error skip"));
+    let report = json(&output);
+    let errors = report["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0]["path"], "a/0.ppm");
+    assert_eq!(errors[0]["index"], 0);
+    assert_eq!(errors[0]["stage"], "decode");
+    assert_eq!(errors[0]["cause"], "truncated");
+    assert!(report["error"].as_str().unwrap().contains("a/0.ppm"));
+}
+
+#[test]
+fn bad_files_are_skipped_or_replaced() {
+    let root = tree(2);
+    let skipped = json(&run(&root, &["--json", "--on-error", "skip"]));
+    assert_eq!((&skipped["images"], &skipped["skipped"]), (&8.into(), &2.into()));
+    assert_eq!(skipped["errors"].as_array().unwrap().len(), 2);
+    let replaced = json(&run(&root, &["--json", "--on-error", "replace"]));
+    assert_eq!((&replaced["images"], &replaced["skipped"]), (&10.into(), &0.into()));
+    assert!(replaced["replaced"].as_u64().unwrap() >= 2);
+    assert!(replaced["errors"][0]["replaced_by"].is_string());
+}
+
+#[test]
+fn a_budget_ends_the_run() {
+    let root = tree(3);
+    for budget in ["2", "20%"] {
+        let output = run(&root, &["--json", "--on-error", "skip", "--max-failures", budget]);
+        assert_eq!(code(&output), 1);
+        assert!(stderr(&output).contains("budget"), "{}", stderr(&output));
+        assert_eq!(json(&output)["errors"].as_array().unwrap().len(), 3);
+    }
+    let output = run(&root, &["--json", "--on-error", "skip", "--max-failures", "30%"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
+fn a_short_last_batch_is_dropped_or_padded() {
+    let root = tree(0);
+    let dropped = json(&run(&root, &["--json", "--drop-last"]));
+    assert_eq!((&dropped["images"], &dropped["batches"]), (&8.into(), &2.into()));
+    assert_eq!(dropped["stages"]["read"]["items"], 8, "what is dropped is not read");
+    let padded = json(&run(&root, &["--json", "--last-batch", "pad"]));
+    assert_eq!((&padded["images"], &padded["batches"]), (&12.into(), &3.into()));
+}
+
+#[test]
+fn a_folder_without_images_is_an_error_that_says_so() {
+    let empty = tempfile::tempdir().unwrap();
+    let output = infeed(&["run", dir(&empty)]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("no image was found"), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+    let output = infeed(&["run", "/no/such/folder"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("/no/such/folder"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_wrong_value_names_the_flag_and_the_choice() {
+    let root = tree(0);
+    for (flags, told) in [
+        (["--filter", "cubic"], "opencv-bilinear, bilinear"),
+        (["--size", "0"], "1 to 65535"),
+        (["--batch-size", "0"], "1 to 1048576"),
+        (["--memory-limit", "1MiB"], "= batches "),
+        (["--memory-limit", "much"], "2GiB"),
+        (["--normalize", "1,2"], "imagenet"),
+        (["--max-failures", "many"], "0.5%"),
+        (["--fit", "crop:1"], "shorter side"),
+        (["--pattern", "{"], "pattern"),
+    ] {
+        let output = run_flags(&root, &flags);
+        assert_eq!(code(&output), 2, "{flags:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(told), "{flags:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+fn run_flags(root: &TempDir, flags: &[&str]) -> Output {
+    infeed(&[&["run", dir(root)], flags].concat())
+}
+
+#[test]
+fn a_pattern_chooses_files() {
+    let root = tree(0);
+    assert_eq!(json(&run(&root, &["--json", "--pattern", "b/*.ppm"]))["images"], 4);
+}
+
+#[test]
+fn an_export_is_what_its_manifest_says() {
+    let root = tree(0);
+    let out = tempfile::tempdir().unwrap();
+    let target = out.path().join("deep/out");
+    let to = target.to_str().unwrap();
+    let output = infeed(&[&["export", dir(&root), to, "--dtype", "u8"], &SMALL[..]].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("10 images in 3 pairs of files"), "{}", stdout(&output));
+    let manifest = std::fs::read_to_string(target.join("manifest.jsonl")).unwrap();
+    let lines: Vec<Value> =
+        manifest.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 10);
+    for (index, line) in lines.iter().enumerate() {
+        assert_eq!(line["index"], index);
+        assert_eq!(line["file"], format!("images-{:05}.npy", index / 4));
+        assert_eq!(line["row"], index % 4);
+        assert_eq!(line["label"], u32::from(index >= 6));
+        assert!(root.path().join(line["path"].as_str().unwrap()).is_file());
+    }
+    let images = std::fs::read(target.join("images-00002.npy")).unwrap();
+    assert_eq!(&images[..6], b"\x93NUMPY");
+    let header = String::from_utf8_lossy(&images[..128]).into_owned();
+    assert!(header.contains("(2, 3, 16, 16)") && header.contains("u1"), "{header}");
+    let left: Vec<_> =
+        std::fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 7, "no temporary file is left: {left:?}");
+
+    numpy_agrees(&target);
+
+    let again = infeed(&["export", dir(&root), to]);
+    assert_eq!(code(&again), 1);
+    assert!(stderr(&again).contains("--overwrite"), "{}", stderr(&again));
+    let over = infeed(&["export", dir(&root), to, "--overwrite", "--size", "8"]);
+    assert_eq!(code(&over), 0, "{}", stderr(&over));
+    assert!(!target.join("images-00002.npy").exists(), "the old export is gone");
+}
+
+/// The real NumPy opens what was written.
+fn numpy_agrees(folder: &Path) {
+    let script = "
+import sys, numpy
+images = [numpy.load(f'{sys.argv[1]}/images-{n:05}.npy', mmap_mode='r') for n in range(3)]
+labels = numpy.concatenate([numpy.load(f'{sys.argv[1]}/labels-{n:05}.npy') for n in range(3)])
+assert [i.shape for i in images] == [(4, 3, 16, 16), (4, 3, 16, 16), (2, 3, 16, 16)]
+assert images[0].dtype == numpy.uint8 and labels.dtype == numpy.int64
+assert labels.tolist() == [0] * 6 + [1] * 4
+print('agreed')
+";
+    let output = Command::new("python3").args(["-c", script]).arg(folder).output();
+    let agreed = output.as_ref().is_ok_and(|output| output.stdout == b"agreed\n");
+    let missing = output.as_ref().map_or(true, |output| {
+        String::from_utf8_lossy(&output.stderr).contains("No module named 'numpy'")
+    });
+    if missing && std::env::var_os("INFEED_REQUIRE_NUMPY").is_none() {
+        eprintln!("skipped: no python3 with numpy (pip install numpy), so NumPy opened nothing");
+        return;
+    }
+    assert!(agreed, "{output:?}");
+}
+
+#[test]
+fn an_export_does_not_feed_itself() {
+    let root = tree(0);
+    let inside = root.path().join("out");
+    let output = infeed(&["export", dir(&root), inside.to_str().unwrap()]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("lies inside"), "{}", stderr(&output));
+    assert!(!inside.exists());
+}
+
+#[test]
+fn a_failed_export_is_shorter_and_valid() {
+    let root = tree(0);
+    std::fs::write(root.path().join("b/9.ppm"), b"P6 9").unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let to = out.path().to_str().unwrap();
+    let output = infeed(&[&["export", dir(&root), to], &SMALL[..]].concat());
+    assert_eq!(code(&output), 1);
+    let manifest = std::fs::read_to_string(out.path().join("manifest.jsonl")).unwrap();
+    assert_eq!(manifest.lines().count(), 8);
+    assert!(out.path().join("images-00001.npy").exists());
+    assert!(!out.path().join("images-00002.npy").exists());
+}
+
+#[test]
+fn compare_takes_the_same_images_in_all_ways() {
+    let root = tree(0);
+    let compare = |more: &[&str]| infeed(&[&["compare", dir(&root)], &SMALL[..], more].concat());
+    let report = json(&compare(&["--json", "--epochs", "2"]));
+    let ways = report["ways"].as_array().unwrap();
+    assert_eq!(ways.len(), 5);
+    for way in ways {
+        assert_eq!(way["images"], 10);
+        assert!(way["images_per_second"].as_f64().unwrap() > 0.0);
+        assert!(way["peak_rss_bytes"].as_u64().unwrap() > 0);
+    }
+    assert!(ways[3]["warm_images_per_second"].as_f64().unwrap() > 0.0);
+    // 16 x 16 floats take 3,072 bytes an image: seven fit.
+    let few = json(&compare(&["--json", "--keep-memory", "22000"]));
+    assert!(few["ways"].as_array().unwrap().iter().all(|way| way["images"] == 7));
+    let table = stdout(&compare(&[]));
+    for part in ["serial loop, results kept", "infeed, ordered", "peak memory", "Why: "] {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+}
+
+#[test]
+fn without_a_folder_it_makes_one_and_uses_it_again() {
+    let cache = tempfile::tempdir().unwrap();
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_infeed"));
+        command.args(["run", "--size", "32", "--json"]);
+        command.env("XDG_CACHE_HOME", cache.path()).env("HOME", cache.path()).output().unwrap()
+    };
+    let first = run();
+    assert_eq!(code(&first), 0, "{}", stderr(&first));
+    assert!(stderr(&first).contains("making 240 pictures"));
+    assert_eq!(json(&first)["images"], 240);
+    assert_eq!(json(&first)["skipped"], 0);
+    assert_eq!(stderr(&run()), "");
+}
+
+/// `run` goes on until the first lines of its log are there; then the signal.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_cleanly_and_says_what_was_done() {
+    let root = tree(1);
+    let arguments = ["-v", "run", dir(&root), "--size", "16", "--on-error", "skip"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_infeed"))
+        .args(arguments)
+        .args(["--epochs", "100000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    // A skipped sample is logged once its epoch is under way.
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let drain = std::thread::Builder::new().spawn(move || {
+        let mut rest = Vec::new();
+        log.read_to_end(&mut rest).unwrap();
+    });
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    drain.unwrap().join().unwrap();
+    assert_eq!(code(&output), 130);
+    assert!(stdout(&output).starts_with("interrupted; until then:"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("images/s"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_is_no_panic() {
+    let root = tree(0);
+    let command = format!("{} run {} --size 16 | true", env!("CARGO_BIN_EXE_infeed"), dir(&root));
+    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
+
+#[test]
+fn help_knows_every_knob() {
+    let help = stdout(&infeed(&["run", "--help"]));
+    for flag in [
+        "--batch-size",
+        "--size",
+        "--fit",
+        "--filter",
+        "--normalize",
+        "--dtype",
+        "--layout",
+        "--order",
+        "--threads",
+        "--readers",
+        "--prefetch",
+        "--memory-limit",
+        "--drop-last",
+        "--on-error",
+        "--max-failures",
+        "--epochs",
+        "--json",
+        "--pattern",
+        "--read-timeout",
+    ] {
+        assert!(help.contains(flag), "{flag}");
+    }
+    assert_eq!(code(&infeed(&[])), 2);
+    assert!(stdout(&infeed(&["--version"])).starts_with("infeed 0."));
+}
