@@ -36,6 +36,9 @@ pub(crate) struct Delivery<T: Element> {
 enum Told<T: Element> {
     Batch(Batch<T>),
     Error(Error),
+    /// The last item. Told behind failures of its batch, it may never be told:
+    /// the consumer can turn to the next epoch before.
+    End(Error),
 }
 
 /// One step of a delivery.
@@ -100,6 +103,10 @@ impl<T: Element> Delivery<T> {
                 return Some(Step::Item(match told {
                     Told::Batch(batch) => Ok(self.count(batch)),
                     Told::Error(error) => Err(error),
+                    Told::End(error) => {
+                        self.window.cancel();
+                        Err(error)
+                    }
                 }));
             }
             if self.over {
@@ -209,9 +216,8 @@ impl<T: Element> Delivery<T> {
     }
 
     fn end_run(&mut self, error: Error) {
-        self.window.cancel();
         self.current.ended.get_or_insert_with(Instant::now);
-        self.pending.push_back(Told::Error(error));
+        self.pending.push_back(Told::End(error));
         self.over = true;
     }
 
@@ -220,7 +226,9 @@ impl<T: Element> Delivery<T> {
         if self.is_over() {
             return;
         }
-        self.pending.clear();
+        let ends = self.pending.drain(..).any(|told| matches!(told, Told::End(_)));
+        // What would have ended the run belongs to the epoch that is skipped.
+        self.over &= !ends;
         self.window.skip(self.epochs.start);
         self.end_epoch();
     }
@@ -266,7 +274,7 @@ impl<T: Element> Delivery<T> {
 
 impl<T: Element> Drop for Delivery<T> {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.is_over() {
             self.window.cancel();
         }
     }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::batch::Pool;
@@ -195,7 +195,11 @@ impl<T: Element> Loader<T> {
     }
 
     fn begin(&mut self, numbers: Range<u64>) -> Result<Delivery<T>> {
-        let Shared { window, config, .. } = &*self.shared;
+        let Shared { window, config, stuck, .. } = &*self.shared;
+        // Those reads keep their permits, so an epoch might wait for ever.
+        if let Some((stuck, readers, path)) = stuck.too_many() {
+            return Err(Error::stuck(stuck, readers, path));
+        }
         window.begin(numbers.clone())?;
         Ok(Delivery::new(window, config, self.row_shape, numbers))
     }
@@ -315,8 +319,9 @@ struct Starting<'a, T: Element> {
 impl<T: Element> Starting<'_, T> {
     fn start(self, decoder: Arc<dyn Decode>, transform: Arc<Transform<T>>) -> Result<Threads> {
         let Shared { window, index, stuck, config, .. } = &**self.shared;
-        // One place for every ticket that can be out.
-        let (loaded_sender, loaded) = bounded(config.prefetch * config.batch_size);
+        // Never fuller than `prefetch * batch_size`, since every item holds a ticket; a
+        // bounded channel would take that memory at once.
+        let (loaded_sender, loaded) = unbounded();
         let (retry_sender, retry_receiver) = mpsc::unbounded_channel();
         let retries = Retries { attempts: config.replace_attempts, sender: retry_sender };
         let readers = Readers {

@@ -33,6 +33,8 @@ const DEFAULT_READERS: usize = 16;
 /// Long enough for a network file system's hiccup, short enough that somebody
 /// still looks at the screen.
 const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Beyond it a deadline may not be a point in time any more.
+const MAX_READ_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// So many failures are kept in memory; the rest is counted and logged.
 const DEFAULT_FAILURES_KEPT: usize = 1_000;
 /// Threads beyond this are a mistyped number, not a machine.
@@ -232,6 +234,10 @@ impl Config {
         }
         if self.read_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return refuse("read_timeout", "0", "expected a positive duration, or none");
+        }
+        if let Some(timeout) = self.read_timeout.filter(|timeout| *timeout > MAX_READ_TIMEOUT) {
+            let reason = "expected at most a year, or none to wait for ever";
+            return refuse("read_timeout", format_args!("{timeout:?}"), reason);
         }
         Ok(())
     }

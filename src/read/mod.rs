@@ -183,9 +183,9 @@ impl<T: Element> Readers<T> {
             Ok(encoded) => {
                 let busy = elapsed.saturating_sub(waited);
                 job.ticket.counters.read.item(encoded.len(), busy);
-                // The channel has room for every ticket that can be out; if its
-                // other end is gone, so is the loader.
-                drop(self.loaded.try_send(Loaded { job, entry, encoded }));
+                // Never waits: the channel has no bound but the tickets that are
+                // out. If its other end is gone, so is the loader.
+                drop(self.loaded.send(Loaded { job, entry, encoded }));
             }
             Err(cause) => {
                 job.ticket.counters.read.busy(elapsed.saturating_sub(waited));
