@@ -1,0 +1,184 @@
+//! Memory: nothing of a picture's size is allocated in steady state, the bound
+//! holds, nothing grows. A counting allocator sees every block of this process.
+#![allow(unsafe_code)]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::trees::{jpeg, tree};
+use common::within;
+use infeed::{Loader, LoaderBuilder};
+use tempfile::TempDir;
+
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+static LARGE: AtomicUsize = AtomicUsize::new(0);
+
+/// Smaller blocks are names, tasks and tables.
+const LARGE_BYTES: usize = 48 << 10;
+
+/// The counters are the process's, so one test at a time.
+static ONE: Mutex<()> = Mutex::new(());
+
+impl Counting {
+    fn took(size: usize) {
+        let live = LIVE.fetch_add(size, Ordering::Relaxed) + size;
+        PEAK.fetch_max(live, Ordering::Relaxed);
+        if size >= LARGE_BYTES {
+            LARGE.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+// SAFETY: every call goes to the system's allocator with the caller's
+// arguments; counting touches no block.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Counting::took(layout.size());
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Counting::took(layout.size());
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Photographs of several sizes.
+fn photographs() -> TempDir {
+    tree((0..48_u16).map(|number| {
+        let (width, height) = (160 + number % 5 * 40, 120 + number % 3 * 60);
+        (format!("{number:02}.jpg"), jpeg(width, height, u32::from(number)))
+    }))
+}
+
+fn loader(root: &TempDir) -> LoaderBuilder {
+    Loader::folder(root.path()).size(96, 96).batch_size(8).threads(2)
+}
+
+/// A test that has the counters for itself.
+fn alone(body: impl FnOnce() + Send + 'static) {
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    within(|_| body());
+}
+
+#[test]
+fn steady_state_allocates_nothing_of_a_pictures_size() {
+    alone(|| {
+        let root = photographs();
+        let mut loader = loader(&root).build().unwrap();
+        let mut epochs = loader.epochs(0..9).unwrap();
+        let mut large = Vec::new();
+        while let Some(epoch) = epochs.next_epoch() {
+            let before = LARGE.load(Ordering::Relaxed);
+            let images: usize = epoch.map(|batch| batch.unwrap().len()).sum();
+            assert_eq!(images, 48);
+            large.push(LARGE.load(Ordering::Relaxed) - before);
+        }
+        // Decoding allocates a few rows of its own for each picture, always less
+        // than this; the first epochs fill the pools.
+        let late: usize = large[4..].iter().sum();
+        assert!(late <= 4, "large blocks by epoch: {large:?}");
+    });
+}
+
+#[test]
+fn a_dropped_batch_lends_its_memory_to_a_later_one() {
+    alone(|| {
+        let root = photographs();
+        let mut loader = loader(&root).build().unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for batch in loader.epochs(0..10).unwrap() {
+            seen.insert(batch.unwrap().as_slice().as_ptr() as usize);
+        }
+        assert!(seen.len() <= 3, "prefetch 2 and one held: {} buffers", seen.len());
+    });
+}
+
+#[test]
+fn the_bound_holds_and_nothing_grows() {
+    for (threads, prefetch, limit) in
+        [(1, 1, None), (2, 2, None), (8, 6, None), (4, 2, Some(24 << 20))]
+    {
+        alone(move || {
+            let root = photographs();
+            let before = LIVE.load(Ordering::Relaxed);
+            PEAK.store(before, Ordering::Relaxed);
+            let mut builder = loader(&root)
+                .threads(threads)
+                .prefetch(prefetch)
+                .max_file_bytes(64 << 10)
+                .max_pixels(320 * 240);
+            if let Some(bytes) = limit {
+                builder = builder.memory_limit(bytes);
+            }
+            let mut loader = builder.build().unwrap();
+            let bound = loader.config().memory.total_bytes;
+            assert!(limit.is_none_or(|limit| bound <= limit));
+            let mut live = Vec::new();
+            let mut epochs = loader.epochs(0..20).unwrap();
+            while let Some(mut epoch) = epochs.next_epoch() {
+                // A consumer that looks at each batch for a while.
+                for batch in &mut epoch {
+                    let batch = batch.unwrap();
+                    std::hint::black_box(batch.as_slice().iter().sum::<f32>());
+                }
+                live.push(LIVE.load(Ordering::Relaxed) - before);
+            }
+            let peak = (PEAK.load(Ordering::Relaxed) - before) as u64;
+            assert!(peak <= bound, "a peak of {peak} with {threads} threads, bound {bound}");
+            let (early, late) = (live[1..5].iter().max(), live[15..].iter().max());
+            // The last epoch has no next one in the making; names come and go.
+            let slack = 1.05;
+            let grown = *late.unwrap() as f64 / *early.unwrap() as f64;
+            assert!(grown <= slack, "live bytes by epoch: {live:?}");
+        });
+    }
+}
+
+#[test]
+fn a_whole_epoch_can_be_kept() {
+    alone(|| {
+        let root = photographs();
+        let mut loader = loader(&root).build().unwrap();
+        let all: Vec<_> = loader.epoch(0).unwrap().collect::<infeed::Result<_>>().unwrap();
+        assert_eq!(all.len(), 6);
+        let kept = all[0].images().to_owned();
+        let again = loader.epoch(1).unwrap().next().unwrap().unwrap();
+        assert_eq!(again.images(), kept);
+        drop(again);
+        let before = LIVE.load(Ordering::Relaxed);
+        drop(all);
+        let freed = before - LIVE.load(Ordering::Relaxed);
+        let batch = 8 * 3 * 96 * 96 * 4;
+        assert!(freed >= 3 * batch, "beyond what the pool keeps, memory is freed: {freed}");
+        drop(loader);
+        // A batch outlives its loader, and takes nothing else along.
+    });
+}
+
+#[test]
+fn a_configuration_above_the_limit_is_refused_with_the_sum() {
+    let error = Loader::folder("unused").memory_limit(1 << 20).build().unwrap_err();
+    assert_eq!(error.field(), Some("memory_limit"));
+    let text = error.to_string();
+    for part in ["batches", "encoded files", "decoding", "scratch", "Raise the limit"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
