@@ -1,5 +1,6 @@
 //! The command line as a stranger uses it: the built binary on trees of our own,
 //! standard output, standard error and exit code apart.
+#![allow(clippy::unwrap_used, reason = "a test says no more than that it failed")]
 #![cfg(feature = "cli")]
 
 use std::io::{BufRead, BufReader, Read};
@@ -240,6 +241,7 @@ fn an_export_is_what_its_manifest_says() {
 }
 
 /// The real NumPy opens what was written.
+#[allow(clippy::print_stderr)]
 fn numpy_agrees(folder: &Path) {
     let script = "
 import sys, numpy

@@ -1,5 +1,6 @@
 //! A folder as a source: order, membership, labels, and streaming while the walk
 //! goes on.
+#![allow(clippy::unwrap_used, reason = "a test says no more than that it failed")]
 
 mod common;
 

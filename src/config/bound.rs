@@ -23,6 +23,9 @@ use crate::transform::scratch_bound;
 /// coefficients beside 3 of pixels and 3 of a turned copy; a 16-bit PNG with
 /// alpha 8 beside 3.
 const DECODE_BYTES_PER_PIXEL: u64 = 12;
+/// What a decoder allocates whatever the size: tables, rows, a window of
+/// compressed data.
+const DECODE_FIXED_BYTES: u64 = 512 << 10;
 /// All threads decode pictures of this size at the same time; larger ones take
 /// turns.
 const PARALLEL_PIXELS: u64 = 4_000_000;
@@ -114,7 +117,9 @@ pub(super) fn derive<T: Element>(
             let memory = widened(tight, &parts.wide(prefetch, &full), limit);
             let limits = limits(
                 defaults.max_file_bytes.min(memory.encoded_bytes),
-                defaults.max_pixels.min(memory.decode_bytes / DECODE_BYTES_PER_PIXEL),
+                defaults
+                    .max_pixels
+                    .min((memory.decode_bytes - DECODE_FIXED_BYTES) / DECODE_BYTES_PER_PIXEL),
             );
             return Ok(Derived { prefetch, limits, memory });
         }
@@ -126,6 +131,10 @@ pub(super) fn derive<T: Element>(
         least.max_file_bytes, least.max_pixels
     );
     Err(Error::config("memory_limit", limit, reason))
+}
+
+fn largest_picture(limits: &Limits) -> u64 {
+    limits.max_pixels * DECODE_BYTES_PER_PIXEL + DECODE_FIXED_BYTES
 }
 
 /// What of the sum does not depend on prefetch depth and limits.
@@ -165,17 +174,18 @@ impl Parts {
         let in_flight = (prefetch as u64).saturating_mul(self.batch_size);
         let files = in_flight.min(self.readers + FILES_AHEAD * self.threads);
         let ahead = READ_AHEAD_BYTES.min(limits.max_file_bytes.saturating_mul(files));
-        let parallel = limits.max_pixels.min(PARALLEL_PIXELS) * PARALLEL_BYTES_PER_PIXEL;
+        let pixels = limits.max_pixels.min(PARALLEL_PIXELS);
+        let parallel = pixels * PARALLEL_BYTES_PER_PIXEL + DECODE_FIXED_BYTES;
         self.sum(
             prefetch,
             limits.max_file_bytes.max(ahead),
-            (limits.max_pixels * DECODE_BYTES_PER_PIXEL).max(parallel.saturating_mul(self.threads)),
+            largest_picture(limits).max(parallel.saturating_mul(self.threads)),
         )
     }
 
     /// Room for the largest file and the largest picture, one at a time.
     fn tight(&self, prefetch: usize, limits: &Limits) -> MemoryBound {
-        self.sum(prefetch, limits.max_file_bytes, limits.max_pixels * DECODE_BYTES_PER_PIXEL)
+        self.sum(prefetch, limits.max_file_bytes, largest_picture(limits))
     }
 
     fn sum(&self, prefetch: usize, encoded_bytes: u64, decode_bytes: u64) -> MemoryBound {
@@ -242,7 +252,7 @@ mod tests {
             let config = Config { memory_limit: limit, ..Config::default() };
             let Derived { limits, memory, .. } = derived(&config).unwrap();
             assert!(memory.encoded_bytes >= limits.max_file_bytes);
-            assert!(memory.decode_bytes >= limits.max_pixels * DECODE_BYTES_PER_PIXEL);
+            assert!(memory.decode_bytes >= largest_picture(&limits));
             assert!(limits.max_pixels >= LEAST_PIXELS);
         }
     }

@@ -77,7 +77,10 @@ fn quiet_panics() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let scripted = info.payload_as_str().is_some_and(|text| text.starts_with("scripted"));
+            let scripted = info
+                .payload()
+                .downcast_ref::<&str>()
+                .is_some_and(|text| text.starts_with("scripted"));
             if !scripted {
                 usual(info);
             }
