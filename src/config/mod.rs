@@ -1,6 +1,6 @@
 //! Every knob, validated in one place, and the memory bound that follows.
 //!
-//! [`LoaderBuilder`](crate::LoaderBuilder) collects a [`Config`]; resolving it
+//! [`LoaderBuilder`](crate::LoaderBuilder) collects a `Config`; resolving it
 //! checks each value, fills in what was left to choose and derives the byte
 //! budgets. Nothing else in the crate checks a knob again.
 
