@@ -9,7 +9,7 @@ use infeed::Element;
 use serde_json::json;
 
 use crate::stop::Interrupt;
-use crate::units::{Bytes, time};
+use crate::units::{Bytes, time, wrapped};
 use crate::ways::{Figures, First, Way, measure};
 use crate::{Exit, Outcome, args, demo, system};
 
@@ -108,7 +108,7 @@ fn print_table(plan: &Plan, figures: &[Figures]) -> io::Result<()> {
     let Plan { found, images, config, .. } = plan;
     writeln!(
         out,
-        "{images} images of {found} from {}: decoded, {} to {} {}, {} threads",
+        "{images} images of {found} from {}\n{} to {} {}, {} threads",
         plan.source, config.fit, config.size, config.dtype, config.threads
     )?;
     if images < found {
@@ -133,7 +133,7 @@ fn print_table(plan: &Plan, figures: &[Figures]) -> io::Result<()> {
         )?;
     }
     if let Some(why) = why(figures, plan) {
-        writeln!(out, "\n{why}")?;
+        writeln!(out, "\n{}", wrapped(&why))?;
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ impl Progress {
         let stats = self.monitor.stats();
         if stats.listing_complete && self.bar.length().is_none() {
             self.bar.set_length(stats.listed * self.epochs);
-            self.bar.set_style(style("{bar:24} {pos}/{len} images  {msg}  ETA {eta}"));
+            self.bar.set_style(style("{bar:14} {pos}/{len} images  {msg}  ETA {eta}"));
         } else if self.bar.length().is_none() {
             self.bar.set_style(style("{spinner} {pos} images  {msg}"));
         }

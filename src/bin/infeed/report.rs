@@ -42,22 +42,20 @@ pub(crate) fn limit(stages: &Stages, threads: usize, seconds: f64) -> Limit {
     let decoders = share(stages.decode.busy + stages.transform.busy, threads);
     let starved = share(stages.decode.waiting_for_input, threads);
     if waits < 5.0 {
-        let sentence = format!(
-            "the consumer is the limit: it waited for a batch {waits:.0} % of the time; fewer \
-             threads would do"
-        );
+        let sentence =
+            format!("consumer-bound: it waited {waits:.0} % of the time; fewer threads would do");
         Limit { words: "consumer-bound", sentence }
     } else if starved > decoders {
         let sentence = format!(
-            "reading is the limit: the consumer waited for a batch {waits:.0} % of the time, and \
-             the decoders for files {starved:.0} %; try more --readers or a faster disk"
+            "read-bound: decoders waited {starved:.0} % of the time for files, the consumer \
+             {waits:.0} %; try more --readers"
         );
         Limit { words: "read-bound", sentence }
     } else {
-        let threads = count(threads as u64, "decoder thread", "decoder threads");
+        let threads = count(threads as u64, "thread", "threads");
         let sentence = format!(
-            "decoding is the limit: {threads} worked {decoders:.0} % of the time, and a consumer \
-             that does nothing waited for a batch {waits:.0} %"
+            "decode-bound: {threads} busy {decoders:.0} % of the time, the consumer waited \
+             {waits:.0} %"
         );
         Limit { words: "decode-bound", sentence }
     }
@@ -160,7 +158,7 @@ impl Report {
         );
         writeln!(
             out,
-            "  {pixels}; {}, {} threads, {} readers, prefetch {}",
+            "  {pixels}\n  {}, {} threads, {} readers, prefetch {}",
             config.order, config.threads, config.readers, config.prefetch
         )?;
         if self.images() > 0 {
