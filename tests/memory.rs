@@ -133,7 +133,7 @@ fn the_bound_holds_and_nothing_grows() {
             let bound = loader.config().memory.total_bytes;
             assert!(limit.is_none_or(|limit| bound <= limit));
             let mut live = Vec::new();
-            let mut epochs = loader.epochs(0..20).unwrap();
+            let mut epochs = loader.epochs(0..60).unwrap();
             while let Some(mut epoch) = epochs.next_epoch() {
                 // A consumer that looks at each batch for a while.
                 for batch in &mut epoch {
@@ -144,11 +144,11 @@ fn the_bound_holds_and_nothing_grows() {
             }
             let peak = (PEAK.load(Ordering::Relaxed) - before) as u64;
             assert!(peak <= bound, "a peak of {peak} with {threads} threads, bound {bound}");
-            let (early, late) = (live[1..5].iter().max(), live[15..].iter().max());
-            // The last epoch has no next one in the making; names come and go.
-            let slack = 1.05;
-            let grown = *late.unwrap() as f64 / *early.unwrap() as f64;
-            assert!(grown <= slack, "live bytes by epoch: {live:?}");
+            // The pools fill up to what threads happened to need at one time, which
+            // takes a while; a leak goes on. A batch is 884,736 bytes.
+            let (early, late) = (live[20..40].iter().max(), live[40..].iter().max());
+            let grown = late.unwrap().saturating_sub(*early.unwrap());
+            assert!(grown < 600_000, "live bytes by epoch: {live:?}");
         });
     }
 }

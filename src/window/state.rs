@@ -241,7 +241,8 @@ impl<M, R, F> State<M, R, F> {
                     position: epoch.granted,
                 })
             }
-            _ if used < shape.prefetch as u64 => {
+            // An epoch of no batches takes no room; a few of them do.
+            _ if used < shape.prefetch as u64 && self.epochs.len() <= shape.prefetch => {
                 let number = self.announced.next()?;
                 let id = self.next_id;
                 self.next_id += 1;

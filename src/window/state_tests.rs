@@ -357,6 +357,19 @@ fn a_cancelled_epoch_counts_until_its_last_ticket_is_back() {
 }
 
 #[test]
+fn epochs_of_no_batches_are_not_all_opened_at_once() {
+    let mut model = Model::new(shape(4, 2, true), 0);
+    model.state.begin(0..1_000_000);
+    let mut opened = 0;
+    while model.grant() {
+        opened += 1;
+        assert!(opened < 10);
+    }
+    assert!(model.take(), "an end");
+    assert!(model.grant(), "and room for the next");
+}
+
+#[test]
 fn skipping_leaves_the_epochs_behind_whole() {
     let mut model = Model::new(shape(2, 2, true), 3);
     while model.grant() {}
