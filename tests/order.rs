@@ -75,9 +75,9 @@ fn run(loader: &mut Loader<u8>, epochs: u64) -> (Vec<Item>, Vec<Failed>) {
 }
 
 /// Runs `test` for so many cases, all under one deadline.
-fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(&Watch, S::Value) + Send + 'static)
+fn check<S>(cases: u32, strategy: S, test: impl Fn(&Watch, S::Value) + Send + 'static)
 where
-    S: Send + 'static,
+    S: Strategy + Send + 'static,
 {
     within(move |watch| {
         let config = ProptestConfig { cases, failure_persistence: None, ..Default::default() };
