@@ -55,7 +55,7 @@ impl Photos {
 fn photograph(path: &Path, seed: usize) {
     let (width, height) = (500_usize, 375_usize);
     let mut pixels = Vec::with_capacity(3 * width * height);
-    let mut noise = seed as u32 * 2_654_435_761 + 1;
+    let mut noise = (seed as u32).wrapping_mul(2_654_435_761) + 1;
     for y in 0..height {
         for x in 0..width {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -63,6 +63,8 @@ struct Current {
     started: Option<Instant>,
     ended: Option<Instant>,
     counters: Option<Arc<EpochCounters>>,
+    /// In words, for an epoch that comes to nothing.
+    last_failure: String,
     /// Since when the consumer waits for the next batch.
     waiting: Option<Instant>,
     /// When the last item was handed over: until the next call the consumer is
@@ -173,6 +175,7 @@ impl<T: Element> Delivery<T> {
     fn judge(&mut self, failures: Vec<SampleError>, length: Option<u64>) {
         for failure in failures {
             self.current.stats.failed += 1;
+            self.current.last_failure = failure.to_string();
             let allowed = self.on_error.budget().allowed(length.unwrap_or(u64::MAX));
             match self.on_error {
                 OnError::Fail => self.pending.push_back(Told::Error(failure.into())),
@@ -205,8 +208,8 @@ impl<T: Element> Delivery<T> {
     /// them.
     fn nothing_delivered(&self, totals: Totals) -> Option<Error> {
         let Totals { epoch, planned, delivered, .. } = totals;
-        let last = self.failures.last().map(ToString::to_string).unwrap_or_default();
-        (planned > 0 && delivered == 0).then(|| Error::empty_batch(epoch, None, last))
+        let last = || self.current.last_failure.clone();
+        (planned > 0 && delivered == 0).then(|| Error::empty_batch(epoch, None, last()))
     }
 
     fn end_epoch(&mut self) {

@@ -77,7 +77,8 @@ impl<'a, T: Element> Epoch<'a, T> {
     }
 
     /// The samples that were skipped or replaced so far, in the order in which
-    /// their batches came; at most `failures_kept`. With
+    /// their batches came; at most `failures_kept`. Of an epoch that
+    /// [`Epochs::next_epoch`] lent, those of the epochs before it come first. With
     /// [`OnError::Fail`](crate::OnError::Fail) they are yielded instead.
     #[must_use]
     pub fn failures(&self) -> &[SampleError] {

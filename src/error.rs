@@ -7,6 +7,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -17,9 +18,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// [`Error::sample`] tells the two levels apart: `Some` is one failed sample,
 /// after which the iterator goes on; `None` ends the run.
-#[derive(Debug, thiserror::Error)]
+///
+/// Cheap to clone: a source that broke off tells each epoch the same.
+#[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct Error(Box<Repr>);
+pub struct Error(Arc<Repr>);
 
 #[derive(Debug, thiserror::Error)]
 enum Repr {
@@ -89,7 +92,7 @@ pub enum ErrorKind {
 
 impl Error {
     fn new(repr: Repr) -> Self {
-        Error(Box::new(repr))
+        Error(Arc::new(repr))
     }
 
     pub(crate) fn config(

@@ -61,8 +61,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// ```
 ///
 /// Threads and buffers live with the loader and serve epoch after epoch.
-/// Dropping it stops and joins every thread, which takes at most the time of
-/// one sample.
+/// Dropping it stops and joins every thread, which takes the time of one sample;
+/// where the operating system does not give a read or a folder back, up to two
+/// seconds each, and that thread is left behind.
 pub struct Loader<T: Element = f32> {
     shared: Arc<Shared<T>>,
     plan: Plan,

@@ -1,11 +1,11 @@
 //! Batch memory, used again: the kernel zeroes fresh memory page by page, which
 //! costs several times what filling it does.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Memory of batches of one size. Taking never waits: what the caller keeps is
 /// the caller's, and an empty free list allocates.
-#[derive(Debug)]
 pub(crate) struct Pool<T> {
     /// Elements of one buffer.
     elements: usize,
@@ -14,7 +14,6 @@ pub(crate) struct Pool<T> {
     state: Mutex<State<T>>,
 }
 
-#[derive(Debug)]
 struct State<T> {
     /// Last in, first out: the buffer whose pages are warmest.
     free: Vec<Vec<T>>,
@@ -22,6 +21,15 @@ struct State<T> {
     existing: usize,
     /// Nobody will take any more: what comes back is freed.
     closed: bool,
+}
+
+impl<T> fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("elements", &self.elements)
+            .field("keep", &self.keep)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Copy + Default> Pool<T> {
@@ -81,10 +89,16 @@ impl<T> Pool<T> {
 }
 
 /// One batch's memory; goes back to its pool when dropped.
-#[derive(Debug)]
 pub(crate) struct Buffer<T> {
     memory: Vec<T>,
     pool: Option<Arc<Pool<T>>>,
+}
+
+/// Without the elements: there are millions.
+impl<T> fmt::Debug for Buffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer").field("elements", &self.memory.len()).finish_non_exhaustive()
+    }
 }
 
 impl<T> Buffer<T> {

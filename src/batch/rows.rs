@@ -15,6 +15,7 @@
 //!   last one acquires, so the owner of the vector sees every write.
 #![allow(unsafe_code)]
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -24,7 +25,6 @@ use super::pool::Buffer;
 
 /// The memory of one batch while its rows are being filled: `[rows, row_len]`,
 /// row-major.
-#[derive(Debug)]
 pub(crate) struct Rows<T> {
     /// Start of `buffer`'s elements, taken once; `buffer` is not touched again
     /// before `into_inner`.
@@ -38,8 +38,16 @@ pub(crate) struct Rows<T> {
 // them. Moving it to another thread moves only the owner; sharing it gives out
 // exclusive, disjoint slices (see the module's argument), which needs `T: Send`.
 unsafe impl<T: Send> Send for Rows<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Rows<T> {}
+// SAFETY: as above; a shared `Row` lends out `&[T]`, hence `T: Sync`.
+unsafe impl<T: Send + Sync> Sync for Rows<T> {}
+
+/// Without the elements, which threads may be writing.
+impl<T> fmt::Debug for Rows<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.claimed.len();
+        f.debug_struct("Rows").field("rows", &rows).field("row_len", &self.row_len).finish()
+    }
+}
 
 impl<T: Copy> Rows<T> {
     /// As many rows of `row_len` elements as `buffer` holds.

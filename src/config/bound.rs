@@ -39,6 +39,8 @@ const FILES_AHEAD: u64 = 2;
 /// Tables and rows of a decoder and a transform, and the thread's stack as far
 /// as it is used.
 const THREAD_BYTES: u64 = 1 << 20;
+/// A sample in flight beside its bytes: a task, its path, its place.
+const TICKET_BYTES: u64 = 2 << 10;
 /// A memory limit shrinks limits that were left open down to these, not
 /// further: below, ordinary photographs would be refused.
 const LEAST_FILE_BYTES: u64 = 16 << 20;
@@ -58,7 +60,8 @@ pub struct MemoryBound {
     pub encoded_bytes: u64,
     /// Budget of decoded pixels and of what decoders allocate beside them.
     pub decode_bytes: u64,
-    /// Scratch of the decoder threads.
+    /// Scratch of the decoder threads, and what a sample in flight takes beside
+    /// its bytes.
     pub scratch_bytes: u64,
     /// The sum.
     pub total_bytes: u64,
@@ -191,16 +194,18 @@ impl Parts {
     fn sum(&self, prefetch: usize, encoded_bytes: u64, decode_bytes: u64) -> MemoryBound {
         let batches = (prefetch as u64).saturating_add(self.held_batches);
         let batches_bytes = self.batch_bytes.saturating_mul(batches);
+        let tickets = (prefetch as u64).saturating_mul(self.batch_size);
+        let scratch_bytes = self.scratch_bytes.saturating_add(tickets.saturating_mul(TICKET_BYTES));
         MemoryBound {
             batch_bytes: self.batch_bytes,
             batches_bytes,
             encoded_bytes,
             decode_bytes,
-            scratch_bytes: self.scratch_bytes,
+            scratch_bytes,
             total_bytes: batches_bytes
                 .saturating_add(encoded_bytes)
                 .saturating_add(decode_bytes)
-                .saturating_add(self.scratch_bytes),
+                .saturating_add(scratch_bytes),
         }
     }
 }

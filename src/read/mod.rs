@@ -23,6 +23,7 @@ use crate::error::{Cause, CauseKind, Error, Stage};
 use crate::fence::{fence, fenced};
 use crate::plan::{Plan, Step};
 use crate::source::{Admission, Encoded, Entry, Index, Progress, Source};
+use crate::stats::EpochCounters;
 use crate::window::{End, EpochId, Walk, Window};
 use budget::ByteBudget;
 
@@ -55,8 +56,8 @@ struct EpochTasks {
 enum Idle {
     /// The window is full, or no epoch is announced.
     Window,
-    /// The walk has not come so far.
-    Listing,
+    /// The walk has not come so far; for this epoch.
+    Listing(Arc<EpochCounters>),
 }
 
 /// Grants tickets until the window is closed.
@@ -91,14 +92,14 @@ pub(crate) async fn grant<T: Element>(
             }
             continue;
         }
-        let waiting_for_walk = matches!(idle, Idle::Listing);
         tokio::select! {
             () = readers.window.changed() => {}
             Some(job) = retries.recv() => undrawn.push(job),
         }
-        if waiting_for_walk {
-            readers.count_listing(idle_since);
-            idle_since = Instant::now();
+        if let Idle::Listing(counters) = idle {
+            let now = Instant::now();
+            counters.read.input(counters.waited(idle_since, now));
+            idle_since = now;
         }
         for epoch in &mut epochs {
             while epoch.tasks.try_join_next().is_some() {}
@@ -125,7 +126,7 @@ impl<T: Element> Readers<T> {
                     if let Some(error) = self.index.error() {
                         self.window.close_epoch(next.id, End::Broken(error));
                     } else if !self.index.want(self.plan.wanted(next.position)) {
-                        return Idle::Listing;
+                        return Idle::Listing(counters);
                     }
                 }
             }
@@ -137,14 +138,6 @@ impl<T: Element> Readers<T> {
         match self.index.progress() {
             Progress { listed, complete: true } => Walk::Ended { length: self.plan.length(listed) },
             _ => Walk::Broken,
-        }
-    }
-
-    /// The time since `since` was spent waiting for the walk, by the readers of
-    /// the newest epoch.
-    fn count_listing(&self, since: Instant) {
-        if let Some((_, counters)) = self.window.next() {
-            counters.read.input(counters.waited(since, Instant::now()));
         }
     }
 

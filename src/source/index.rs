@@ -33,31 +33,10 @@ struct State {
     entries: Vec<Compact>,
     classes: Arc<[String]>,
     /// The walk has ended, and how.
-    end: Option<Result<(), Failure>>,
+    end: Option<Result<(), Error>>,
     /// The granter waits for this many samples.
     wanted: Option<usize>,
     closed: bool,
-}
-
-/// An error that is told whole once and by its words from then on.
-#[derive(Debug)]
-struct Failure {
-    error: Option<Error>,
-    path: PathBuf,
-    words: String,
-}
-
-impl Failure {
-    fn new(error: Error) -> Self {
-        let path = error.path().unwrap_or_else(|| Path::new("")).to_owned();
-        let words = error.to_string();
-        Failure { error: Some(error), path, words }
-    }
-
-    fn tell(&mut self) -> Error {
-        let again = || Error::source_unusable(self.path.clone(), self.words.clone());
-        self.error.take().unwrap_or_else(again)
-    }
 }
 
 #[derive(Debug)]
@@ -119,7 +98,7 @@ impl Index {
 
     pub(crate) fn finish(&self, end: Result<(), Error>) {
         let mut state = self.lock();
-        state.end = Some(end.map_err(Failure::new));
+        state.end = Some(end);
         state.entries.shrink_to_fit();
         drop(state);
         self.first.notify_all();
@@ -138,9 +117,9 @@ impl Index {
     pub(crate) fn wait_for_first(&self) -> Result<u64, Error> {
         let mut state = self.lock();
         while state.entries.is_empty() {
-            match &mut state.end {
+            match &state.end {
                 Some(Ok(())) => return Ok(0),
-                Some(Err(failure)) => return Err(failure.tell()),
+                Some(Err(error)) => return Err(error.clone()),
                 None => {}
             }
             state = self.first.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -170,8 +149,8 @@ impl Index {
 
     /// The error that ended the walk, if one did.
     pub(crate) fn error(&self) -> Option<Error> {
-        match &mut self.lock().end {
-            Some(Err(failure)) => Some(failure.tell()),
+        match &self.lock().end {
+            Some(Err(error)) => Some(error.clone()),
             _ => None,
         }
     }

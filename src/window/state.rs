@@ -27,6 +27,11 @@ pub(crate) struct Shape {
     pub(crate) failures_need_length: bool,
 }
 
+/// Unordered, failures make room for other samples before the consumer knows of
+/// them, up to so many: else a source of which everything fails would be read to
+/// its end with nobody looking.
+pub(crate) const MOST_UNTOLD: usize = 1_000;
+
 /// Names one opened epoch; never used twice, so a late ticket of a cancelled
 /// epoch cannot be mistaken for one of its successor.
 pub(crate) type EpochId = u64;
@@ -274,7 +279,6 @@ impl<M, R, F> State<M, R, F> {
     /// The plan of the epoch has ended at what is granted, or its source broke.
     pub(crate) fn close(&mut self, id: EpochId, end: End) {
         if let Some(epoch) = self.live(id) {
-            debug_assert!(matches!(end, End::Broken(_) | End::Length(_)));
             epoch.end = Some(end);
         }
     }
@@ -462,7 +466,8 @@ impl<M, R, F> Epoch<M, R, F> {
     /// Batches that this epoch occupies once `more` tickets are granted.
     fn batches(&self, shape: &Shape, more: u64) -> u64 {
         // Ordered, a failed sample keeps its row; unordered, it never had one.
-        let failed = if shape.ordered { 0 } else { self.failed };
+        let excess = self.failures.len().saturating_sub(MOST_UNTOLD) as u64;
+        let failed = if shape.ordered { 0 } else { self.failed - excess };
         let rows = self.granted + more - failed;
         // A gap that a failed transform left keeps its batch open although the
         // rows would fit into fewer.

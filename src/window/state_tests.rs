@@ -313,6 +313,19 @@ fn unordered_a_failure_makes_room_and_ordered_it_does_not() {
 }
 
 #[test]
+fn failures_that_nobody_asks_for_stop_the_granting() {
+    let mut model = Model::new(shape(2, 2, false), 1_000_000);
+    let mut failed = 0;
+    while model.grant() || !model.out.is_empty() {
+        model.fail(0);
+        failed += 1;
+        assert!(failed < 2 * MOST_UNTOLD);
+    }
+    assert!(failed >= MOST_UNTOLD);
+    assert!(model.take() && model.grant(), "one told, room for one");
+}
+
+#[test]
 fn a_failure_is_judged_when_the_walk_has_ended_and_not_when_all_is_granted() {
     for ordered in [true, false] {
         let shape = Shape { failures_need_length: true, ..shape(2, 1, ordered) };
