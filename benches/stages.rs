@@ -188,7 +188,11 @@ fn pipeline(criterion: &mut Criterion) {
             0
         }
 
-        fn read_rgb8(self: Box<Self>, _out: &mut [u8]) -> Result<(), infeed::Cause> {
+        fn read(
+            self: Box<Self>,
+            _: infeed::decode::Channels,
+            _out: &mut [u8],
+        ) -> Result<(), infeed::Cause> {
             Ok(())
         }
     }

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::loader::{Loader, Parts};
 use crate::preprocess::Preprocessor;
 use crate::source::Source;
-use crate::transform::Transform;
+use crate::transform::{Look, Transform};
 
 /// Collects what a [`Loader`] is to do; [`build`](LoaderBuilder::build) checks
 /// everything at once.
@@ -81,10 +81,19 @@ impl<T: Element> LoaderBuilder<T> {
         self
     }
 
+    /// The probability that a picture is mirrored, left and right changing
+    /// places, drawn for each by seed, epoch and position. Default 0; half is
+    /// usual for training. Changes results.
+    pub fn flip(mut self, probability: f64) -> Self {
+        self.config.flip = probability;
+        self
+    }
+
     /// Mean and standard deviation per channel in the order red, green, blue,
     /// on the scale `0.0..=1.0`: a level `v` becomes `(v / 255 - mean) / std`.
     /// Default mean 0 and deviation 1, so values stay in `0.0..=1.0`. Changes
-    /// results. Not for `u8` batches, which hold the levels as they are.
+    /// results. Not for `u8` batches, which hold the levels as they are; of grey
+    /// batches all three entries are the same.
     pub fn normalize(mut self, mean: [f32; 3], std: [f32; 3]) -> Self {
         self.config.normalize = Normalize { mean, std };
         self
@@ -97,15 +106,16 @@ impl<T: Element> LoaderBuilder<T> {
         self
     }
 
-    /// Order of the channels. Default [`Color::Rgb`]. Changes results.
+    /// Which channels, in which order. Default [`Color::Rgb`]. Changes results;
+    /// [`Color::Grey`] has a third of the memory.
     pub fn color(mut self, color: Color) -> Self {
         self.config.color = color;
         self
     }
 
-    /// The element type, `f32` by default: `.dtype::<u8>()` makes batches of
-    /// levels, a quarter of the memory. Changes the type, and for `f32` the
-    /// scale.
+    /// The element type, `f32` by default: `.dtype::<f16>()` or `::<bf16>()`
+    /// take half the memory, `.dtype::<u8>()` makes batches of levels, a quarter
+    /// of it. Changes the type, and the scale of `u8`.
     pub fn dtype<U: Element>(self) -> LoaderBuilder<U> {
         let LoaderBuilder { source, decoder, config, .. } = self;
         LoaderBuilder { source, decoder, config, element: PhantomData }
@@ -141,7 +151,7 @@ impl<T: Element> LoaderBuilder<T> {
         self
     }
 
-    /// The seed of everything random; today that is which substitute
+    /// The seed of everything random: crops, flips, which substitute
     /// [`OnError::Replace`] draws. Default 0. Changes results there.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
@@ -296,8 +306,8 @@ impl<T: Element> LoaderBuilder<T> {
 }
 
 fn transform<T: Element>(config: &Resolved) -> Arc<Transform<T>> {
-    let Resolved { size, fit, filter, layout, color, normalize, .. } = *config;
-    Arc::new(Transform::new(size, fit, filter, layout, color, normalize))
+    let Resolved { size, fit, filter, flip, layout, color, normalize, seed, .. } = *config;
+    Arc::new(Transform::new(Look { size, fit, filter, flip, layout, color, normalize, seed }))
 }
 
 impl<T: Element> fmt::Debug for LoaderBuilder<T> {

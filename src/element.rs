@@ -2,22 +2,24 @@
 
 use std::fmt;
 
+use half::{bf16, f16};
 use serde::{Serialize, Serializer};
 
 use crate::config::Normalize;
 
 mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for u8 {}
+    #[allow(private_bounds)]
+    pub trait Sealed: crate::transform::Convert {}
+    impl<T: crate::transform::Convert> Sealed for T {}
 }
 
-/// What one value of a batch is: [`f32`] (normalised, see [`Normalize`]) or
-/// [`u8`] (the 8-bit level as it is).
+/// What one value of a batch is: [`f32`], [`f16`] or [`bf16`] (normalised, see
+/// [`Normalize`]) or [`u8`] (the 8-bit level as it is).
 ///
 /// Resizing ends in 8 bits whatever the element type; an element is a function
 /// of the level and the channel alone. So `f32` batches are exactly what
-/// normalising `u8` batches would give.
+/// normalising `u8` batches would give, and the shorter floats are the nearest
+/// to them, ties to even.
 pub trait Element:
     sealed::Sealed + Copy + Default + PartialEq + fmt::Debug + Send + Sync + Unpin + 'static
 {
@@ -37,6 +39,22 @@ impl Element for f32 {
     }
 }
 
+impl Element for f16 {
+    const DTYPE: Dtype = Dtype::F16;
+
+    fn from_level(level: u8, channel: usize, normalize: &Normalize) -> Self {
+        f16::from_f32(f32::from_level(level, channel, normalize))
+    }
+}
+
+impl Element for bf16 {
+    const DTYPE: Dtype = Dtype::Bf16;
+
+    fn from_level(level: u8, channel: usize, normalize: &Normalize) -> Self {
+        bf16::from_f32(f32::from_level(level, channel, normalize))
+    }
+}
+
 impl Element for u8 {
     const DTYPE: Dtype = Dtype::U8;
 
@@ -51,6 +69,12 @@ impl Element for u8 {
 pub enum Dtype {
     /// 32-bit floating point.
     F32,
+    /// 16-bit floating point (IEEE 754 binary16): 11 bits of precision, largest
+    /// value 65,504.
+    F16,
+    /// 16-bit floating point with the range of [`F32`](Dtype::F32) and 8 bits of
+    /// precision.
+    Bf16,
     /// 8-bit unsigned.
     U8,
 }
@@ -61,6 +85,8 @@ impl Dtype {
     pub fn as_str(self) -> &'static str {
         match self {
             Dtype::F32 => "f32",
+            Dtype::F16 => "f16",
+            Dtype::Bf16 => "bf16",
             Dtype::U8 => "u8",
         }
     }

@@ -41,9 +41,9 @@
 //! # Shapes, types, units
 //!
 //! Images are `[n, 3, height, width]` ([`Layout::Chw`]) or
-//! `[n, height, width, 3]` ([`Layout::Hwc`]), row-major, of [`f32`] in
-//! `0.0..=1.0` before [`normalize`](LoaderBuilder::normalize), or of [`u8`]
-//! levels. Labels are `[n]` of [`i64`]. Sizes are in pixels, memory in bytes.
+//! `[n, height, width, 3]` ([`Layout::Hwc`]), row-major, with one channel of
+//! [`Color::Grey`]; of [`f32`], [`f16`] or [`bf16`] in `0.0..=1.0` before
+//! [`normalize`](LoaderBuilder::normalize), or of [`u8`] levels. Labels are `[n]` of [`i64`]. Sizes are in pixels, memory in bytes.
 //!
 //! # Features
 //!
@@ -56,6 +56,7 @@ pub mod config;
 pub mod source;
 
 mod plan;
+mod random;
 mod read;
 
 pub mod decode;
@@ -84,11 +85,13 @@ pub mod doc;
 pub use batch::{Batch, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;
 pub use config::{
-    Budget, Color, Filter, Fit, LastBatch, Layout, Limits, Normalize, OnError, Order, Size,
+    Budget, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
+    OnError, Order, Size,
 };
 pub use element::{Dtype, Element};
 pub use epoch::{Epoch, EpochStream, Epochs, EpochsStream};
 pub use error::{Cause, CauseKind, Error, ErrorKind, Result, SampleError, Stage};
+pub use half::{bf16, f16};
 pub use loader::{Loader, Monitor, StopHandle};
 pub use preprocess::Preprocessor;
 pub use source::Folder;

@@ -135,9 +135,10 @@ impl<T: Element> Loader<T> {
         };
         let Size { width, height } = config.size;
         let (width, height) = (width as usize, height as usize);
+        let channels = config.color.channels();
         let row_shape = match config.layout {
-            Layout::Chw => [3, height, width],
-            Layout::Hwc => [height, width, 3],
+            Layout::Chw => [channels, height, width],
+            Layout::Hwc => [height, width, channels],
         };
         let stuck = StuckReads::new(config.readers);
         let shared = Arc::new(Shared { window, index, registry, stuck, config });

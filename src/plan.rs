@@ -2,6 +2,7 @@
 //! and the epoch.
 
 use crate::config::LastBatch;
+use crate::random::Draws;
 
 /// The exact order of one epoch.
 #[derive(Clone, Copy, Debug)]
@@ -78,10 +79,7 @@ impl Plan {
         samples: u64,
     ) -> u64 {
         let others = samples.saturating_sub(1).max(1);
-        let key = [self.seed, epoch, position, u64::from(attempt)];
-        let draw = key.into_iter().fold(0x6a09_e667_f3bc_c908, |hash, word| mix(hash ^ word));
-        // The upper half of a 128-bit product is even to within 2^-64 * others.
-        let drawn = ((u128::from(draw) * u128::from(others)) >> 64) as u64;
+        let drawn = Draws::new(&[self.seed, epoch, position, u64::from(attempt)]).below(others);
         match drawn >= failed && samples > 1 {
             true => drawn + 1,
             false => drawn,
@@ -91,15 +89,6 @@ impl Plan {
     fn size(&self) -> u64 {
         self.batch_size as u64
     }
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014), with its increment: a
-/// bijection in which each bit of the input changes half of the output.
-fn mix(word: u64) -> u64 {
-    let mut z = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::{Limits, Size};
-use crate::decode::{Decode, Orientation};
+use crate::decode::{Channels, Decode, Opened};
 use crate::element::Element;
 use crate::error::{Cause, Stage};
-use crate::transform::{Scratch, Transform};
+use crate::transform::{Region, Scratch, Transform, Turn};
 
 /// One thread's decode and transform, alone: what the loader's decoder threads
 /// do to each sample. For inference with the very pixels of training, and for
@@ -19,8 +19,9 @@ pub struct Preprocessor<T: Element = f32> {
     decoder: Arc<dyn Decode>,
     transform: Arc<Transform<T>>,
     limits: Limits,
+    /// As much as the largest picture needed.
+    memory: Vec<u8>,
     pixels: Vec<u8>,
-    turned: Vec<u8>,
     scratch: Scratch,
 }
 
@@ -30,18 +31,19 @@ impl<T: Element> Preprocessor<T> {
         transform: Arc<Transform<T>>,
         limits: Limits,
     ) -> Self {
-        let (pixels, turned, scratch) = Default::default();
-        Preprocessor { decoder, transform, limits, pixels, turned, scratch }
+        let (memory, pixels, scratch) = Default::default();
+        Preprocessor { decoder, transform, limits, memory, pixels, scratch }
     }
 
-    /// Elements of one picture: `3 * height * width`.
+    /// Elements of one picture: `channels * height * width`.
     #[must_use]
     pub fn row_len(&self) -> usize {
         self.transform.row_len()
     }
 
     /// Decodes `encoded` and writes its row: [`row_len`](Self::row_len)
-    /// elements, `[3, height, width]` or `[height, width, 3]`.
+    /// elements, `[channels, height, width]` or `[height, width, channels]`.
+    /// What is random is drawn as for the first sample of epoch 0.
     ///
     /// # Errors
     ///
@@ -51,10 +53,37 @@ impl<T: Element> Preprocessor<T> {
     ///
     /// When `row` has another length.
     pub fn preprocess(&mut self, encoded: &[u8], row: &mut [T]) -> Result<(), (Stage, Cause)> {
-        let (size, turned) = self.decode(encoded).map_err(|cause| (Stage::Decode, cause))?;
-        let pixels = if turned { &self.turned } else { &self.pixels };
-        self.transform.apply(pixels, size, &mut self.scratch, row);
-        Ok(())
+        self.preprocess_as(0, 0, encoded, row)
+    }
+
+    /// The same, with what is random drawn as for this epoch and position: the
+    /// row that a loader's batch has there.
+    ///
+    /// # Errors
+    ///
+    /// As [`preprocess`](Self::preprocess).
+    ///
+    /// # Panics
+    ///
+    /// As [`preprocess`](Self::preprocess).
+    pub fn preprocess_as(
+        &mut self,
+        epoch: u64,
+        position: u64,
+        encoded: &[u8],
+        row: &mut [T],
+    ) -> Result<(), (Stage, Cause)> {
+        assert_eq!(row.len(), self.row_len(), "the row does not fit the size");
+        let Preprocessor { decoder, transform, limits, memory, scratch, .. } = self;
+        let failed = |cause| (Stage::Decode, cause);
+        let grey = transform.wants_grey();
+        let opened = Opened::open(&**decoder, encoded, limits, None, grey).map_err(failed)?;
+        let wanted = transform.begin(opened.form, Turn { epoch, position }, scratch);
+        let memory = first(memory, opened.memory_bytes());
+        let fed = opened.feed(wanted, memory, &mut |top, pixels| {
+            transform.push(top as usize, pixels, scratch, row);
+        });
+        fed.map_err(failed)
     }
 
     /// Decodes `encoded` alone: the upright picture's size, and its pixels as
@@ -64,24 +93,26 @@ impl<T: Element> Preprocessor<T> {
     ///
     /// Why the picture cannot be decoded.
     pub fn decode_rgb8(&mut self, encoded: &[u8]) -> Result<(Size, &[u8]), Cause> {
-        let (size, turned) = self.decode(encoded)?;
-        Ok((size, if turned { &self.turned } else { &self.pixels }))
+        let Preprocessor { decoder, limits, memory, pixels, .. } = self;
+        let channels = Some(Channels::Rgb);
+        let opened = Opened::open(&**decoder, encoded, limits, channels, false)?;
+        let form = opened.form;
+        let memory = first(memory, opened.memory_bytes());
+        let pixels = first(pixels, form.bytes());
+        let stride = form.bytes() / form.size.height as usize;
+        opened.feed(Region::whole(form.size), memory, &mut |top, rows| {
+            pixels[top as usize * stride..][..rows.len()].copy_from_slice(rows);
+        })?;
+        Ok((form.size, pixels))
     }
+}
 
-    /// The upright size, and whether the pixels are in `turned`.
-    fn decode(&mut self, encoded: &[u8]) -> Result<(Size, bool), Cause> {
-        let picture = self.decoder.open(encoded, &self.limits)?;
-        let (stored, orientation) = (picture.size(), picture.orientation());
-        let len = 3 * stored.width as usize * stored.height as usize;
-        self.pixels.resize(len, 0);
-        picture.read_rgb8(&mut self.pixels)?;
-        if orientation == Orientation::Upright {
-            return Ok((stored, false));
-        }
-        self.turned.resize(len, 0);
-        orientation.turn(&self.pixels, stored, &mut self.turned);
-        Ok((orientation.apply(stored), true))
+/// The first `len` bytes of memory that grows to what is needed.
+fn first(memory: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if memory.len() < len {
+        memory.resize(len, 0);
     }
+    &mut memory[..len]
 }
 
 impl<T: Element> fmt::Debug for Preprocessor<T> {

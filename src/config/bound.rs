@@ -52,7 +52,7 @@ const LEAST_PIXELS: u64 = 16_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemoryBound {
-    /// One batch: `batch_size * 3 * height * width` elements.
+    /// One batch: `batch_size * channels * height * width` elements.
     pub batch_bytes: u64,
     /// All batches: `(prefetch + held_batches) * batch_bytes`.
     pub batches_bytes: u64,
@@ -152,7 +152,8 @@ struct Parts {
 
 impl Parts {
     fn new<T: Element>(config: &Config, threads: usize, readers: usize) -> Result<Self> {
-        let values = 3 * u64::from(config.size.width) * u64::from(config.size.height);
+        let pixels = u64::from(config.size.width) * u64::from(config.size.height);
+        let values = config.color.channels() as u64 * pixels;
         let batch_size = config.batch_size as u64;
         let batch_bytes = values.saturating_mul(size_of::<T>() as u64).saturating_mul(batch_size);
         if batch_bytes > isize::MAX as u64 {

@@ -60,9 +60,9 @@ pub struct Size {
 }
 
 impl Size {
-    /// Bytes of such a picture in RGB, 8 bits.
-    pub(crate) fn rgb8_bytes(self) -> usize {
-        3 * self.width as usize * self.height as usize
+    /// Width times height.
+    pub(crate) fn pixels(self) -> usize {
+        self.width as usize * self.height as usize
     }
 }
 
@@ -93,8 +93,15 @@ impl FromStr for Size {
     }
 }
 
+/// The least and the largest share of a picture's area that a random crop takes,
+/// in `0.0..=1.0`.
+pub type CropScale = (f32, f32);
+
+/// The least and the largest aspect ratio, width over height, of a random crop.
+pub type CropRatio = (f32, f32);
+
 /// How a picture of any shape comes to the wanted size. Changes results.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Fit {
     /// The whole picture, stretched to the size; its aspect ratio is not kept.
@@ -110,11 +117,28 @@ pub enum Fit {
         /// of the size.
         shorter: Option<u32>,
     },
+    /// A random part of the picture, stretched to the size, as torchvision's
+    /// `RandomResizedCrop`: area and aspect ratio are drawn, the ratio on a
+    /// logarithmic scale, then the place; where ten draws do not fit, the largest
+    /// part in the middle whose ratio is allowed. Every choice is a function of
+    /// seed, epoch and position.
+    RandomCrop {
+        /// Share of the picture's area; 0.08 to 1 is torchvision's default.
+        scale: CropScale,
+        /// Width over height; 3/4 to 4/3 is torchvision's default.
+        ratio: CropRatio,
+    },
 }
 
 impl Fit {
     /// Every accepted word.
-    pub const WORDS: &'static [&'static str] = &["stretch", "crop"];
+    pub const WORDS: &'static [&'static str] = &["stretch", "crop", "random-crop"];
+
+    /// [`Fit::RandomCrop`] with torchvision's defaults.
+    #[must_use]
+    pub fn random_crop() -> Self {
+        Fit::RandomCrop { scale: (0.08, 1.0), ratio: (3.0 / 4.0, 4.0 / 3.0) }
+    }
 }
 
 impl fmt::Display for Fit {
@@ -123,6 +147,12 @@ impl fmt::Display for Fit {
             Fit::Stretch => f.write_str("stretch"),
             Fit::Crop { shorter: None } => f.write_str("crop"),
             Fit::Crop { shorter: Some(shorter) } => write!(f, "crop:{shorter}"),
+            fit @ Fit::RandomCrop { .. } if *fit == Fit::random_crop() => {
+                f.write_str("random-crop")
+            }
+            Fit::RandomCrop { scale: (a, b), ratio: (c, d) } => {
+                write!(f, "random-crop:{a},{b}:{c},{d}")
+            }
         }
     }
 }
@@ -130,18 +160,32 @@ impl fmt::Display for Fit {
 impl FromStr for Fit {
     type Err = crate::Error;
 
-    /// `stretch`, `crop`, or `crop:256` with the shorter side.
+    /// `stretch`, `crop`, `crop:256` with the shorter side, `random-crop`, or
+    /// `random-crop:0.08,1:0.75,1.3333` with area and aspect ratio.
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         let refused = || {
             crate::Error::config(
                 "fit",
                 word,
-                "expected stretch, crop, or crop:SIDE with the shorter side in pixels (crop:256)",
+                "expected stretch, crop, crop:SIDE with the shorter side in pixels (crop:256), \
+                 random-crop, or random-crop:AREA:RATIO with two numbers each \
+                 (random-crop:0.08,1:0.75,1.3333)",
             )
+        };
+        let two = |text: &str| -> Option<(f32, f32)> {
+            let (low, high) = text.split_once(',')?;
+            Some((low.trim().parse().ok()?, high.trim().parse().ok()?))
         };
         match word.split_once(':') {
             None if word == "stretch" => Ok(Fit::Stretch),
             None if word == "crop" => Ok(Fit::Crop { shorter: None }),
+            None if word == "random-crop" => Ok(Fit::random_crop()),
+            Some(("random-crop", numbers)) => numbers
+                .split_once(':')
+                .and_then(|(scale, ratio)| {
+                    Some(Fit::RandomCrop { scale: two(scale)?, ratio: two(ratio)? })
+                })
+                .ok_or_else(refused),
             Some(("crop", side)) => {
                 side.parse().map(|side| Fit::Crop { shorter: Some(side) }).map_err(|_| refused())
             }
@@ -158,7 +202,7 @@ impl Serialize for Fit {
 
 /// How pixels between pixels are found. Changes results.
 ///
-/// Both end in 8 bits, so element types and layouts agree to the bit.
+/// All end in 8 bits, so element types and layouts agree to the bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Filter {
@@ -169,9 +213,20 @@ pub enum Filter {
     /// A triangle filter whose support grows when shrinking (antialiased), as
     /// Pillow's `BILINEAR`.
     Bilinear,
+    /// A cubic filter, antialiased, as Pillow's `BICUBIC`: sharper, and may
+    /// overshoot at edges.
+    Bicubic,
+    /// A windowed sinc, antialiased, as Pillow's `LANCZOS`: the sharpest and the
+    /// most work.
+    Lanczos,
 }
 
-words!(Filter, "filter" { OpencvBilinear = "opencv-bilinear", Bilinear = "bilinear" });
+words!(Filter, "filter" {
+    OpencvBilinear = "opencv-bilinear",
+    Bilinear = "bilinear",
+    Bicubic = "bicubic",
+    Lanczos = "lanczos",
+});
 
 /// The order of the axes of a batch. Changes the shape, not the values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -197,9 +252,24 @@ pub enum Color {
     Rgb,
     /// Blue, green, red, as OpenCV keeps pictures.
     Bgr,
+    /// One channel of lightness, as OpenCV's `IMREAD_GRAYSCALE`: a JPEG's luma as
+    /// it is stored, of other pictures `0.299 R + 0.587 G + 0.114 B`, before the
+    /// resize.
+    Grey,
 }
 
-words!(Color, "color" { Rgb = "rgb", Bgr = "bgr" });
+words!(Color, "color" { Rgb = "rgb", Bgr = "bgr", Grey = "grey" });
+
+impl Color {
+    /// Channels of a batch: 3, or 1 of grey.
+    #[must_use]
+    pub fn channels(self) -> usize {
+        match self {
+            Color::Rgb | Color::Bgr => 3,
+            Color::Grey => 1,
+        }
+    }
+}
 
 /// Whether batches follow the source's order. Ordered output is byte-identical
 /// for any number of threads; unordered output of an epoch is the same set of
@@ -488,7 +558,10 @@ mod tests {
     fn a_wrong_word_names_the_field_the_value_and_the_choice() {
         let error = "cubic".parse::<Filter>().unwrap_err();
         assert_eq!(error.field(), Some("filter"));
-        assert_eq!(error.to_string(), "filter = cubic: expected one of opencv-bilinear, bilinear");
+        assert_eq!(
+            error.to_string(),
+            "filter = cubic: expected one of opencv-bilinear, bilinear, bicubic, lanczos"
+        );
         assert_eq!("12x".parse::<Size>().unwrap_err().field(), Some("size"));
         assert_eq!("crop:x".parse::<Fit>().unwrap_err().field(), Some("fit"));
     }

@@ -14,7 +14,8 @@ use serde::Serialize;
 
 pub use bound::MemoryBound;
 pub use knobs::{
-    Budget, Color, Filter, Fit, LastBatch, Layout, Limits, Normalize, OnError, Order, Size,
+    Budget, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
+    OnError, Order, Size,
 };
 
 use crate::element::{Dtype, Element};
@@ -48,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) size: Size,
     pub(crate) fit: Fit,
     pub(crate) filter: Filter,
+    pub(crate) flip: f64,
     pub(crate) normalize: Normalize,
     pub(crate) layout: Layout,
     pub(crate) color: Color,
@@ -76,6 +78,7 @@ impl Default for Config {
             size: Size { width: DEFAULT_SIDE, height: DEFAULT_SIDE },
             fit: Fit::default(),
             filter: Filter::default(),
+            flip: 0.0,
             normalize: Normalize::UNIT,
             layout: Layout::default(),
             color: Color::default(),
@@ -113,6 +116,8 @@ pub struct Resolved {
     pub fit: Fit,
     /// How pixels between pixels are found.
     pub filter: Filter,
+    /// The probability that left and right change places.
+    pub flip: f64,
     /// Mean and standard deviation per channel.
     pub normalize: Normalize,
     /// Element type of a batch.
@@ -176,6 +181,7 @@ impl Config {
             size: self.size,
             fit: self.fit,
             filter: self.filter,
+            flip: self.flip,
             normalize: self.normalize,
             dtype: T::DTYPE,
             layout: self.layout,
@@ -217,6 +223,7 @@ impl Config {
             );
             return refuse("fit", self.fit, reason);
         }
+        self.check_random()?;
         self.check_normalize::<T>()?;
         self.check_limits()?;
         self.check_on_error()?;
@@ -242,8 +249,30 @@ impl Config {
         Ok(())
     }
 
+    fn check_random(&self) -> Result<()> {
+        if let Fit::RandomCrop { scale: (least, most), ratio: (narrow, wide) } = self.fit {
+            if !(least > 0.0 && least <= most && most <= 1.0) {
+                let reason = "the share of the area must be above 0 and at most 1, the lower first";
+                return refuse("fit", self.fit, reason);
+            }
+            if !(narrow > 0.0 && narrow <= wide && wide.is_finite()) {
+                let reason = "the aspect ratio must be above 0, the lower first";
+                return refuse("fit", self.fit, reason);
+            }
+        }
+        if !(0.0..=1.0).contains(&self.flip) {
+            return refuse("flip", self.flip, "expected a probability, 0 to 1");
+        }
+        Ok(())
+    }
+
     fn check_normalize<T: Element>(&self) -> Result<()> {
         let Normalize { mean, std } = self.normalize;
+        if self.color == Color::Grey && [mean, std].iter().any(|c| c[1..] != [c[0]; 2]) {
+            let reason = "grey batches have one channel: give it one mean and one deviation, three \
+                          times";
+            return refuse("normalize", format_args!("{mean:?}, {std:?}"), reason);
+        }
         if T::DTYPE == Dtype::U8 && self.normalize != Normalize::UNIT {
             let reason = "u8 batches hold the levels as they are; leave mean and std out, or \
                           choose the element type f32";
@@ -342,6 +371,21 @@ mod tests {
             refused(|c| c.read_timeout = Some(Duration::ZERO)).field(),
             Some("read_timeout")
         );
+        assert_eq!(refused(|c| c.flip = 1.5).field(), Some("flip"));
+        assert_eq!(refused(|c| c.flip = f64::NAN).field(), Some("flip"));
+        for (scale, ratio) in [
+            ((0.0, 1.0), (1.0, 1.0)),
+            ((0.5, 0.4), (1.0, 1.0)),
+            ((0.5, 1.1), (1.0, 1.0)),
+            ((0.5, 1.0), (0.0, 1.0)),
+            ((0.5, 1.0), (2.0, 1.0)),
+            ((0.5, 1.0), (1.0, f32::INFINITY)),
+            ((f32::NAN, 1.0), (1.0, 1.0)),
+        ] {
+            assert_eq!(refused(|c| c.fit = Fit::RandomCrop { scale, ratio }).field(), Some("fit"));
+        }
+        let grey = refused(|c| (c.color, c.normalize) = (Color::Grey, Normalize::IMAGENET));
+        assert_eq!(grey.field(), Some("normalize"));
         let attempts = OnError::Replace { attempts: 0, max_failures: Budget::Unlimited };
         assert_eq!(refused(|c| c.on_error = attempts).field(), Some("on_error"));
         let share = OnError::Skip { max_failures: Budget::Fraction(1.5) };

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Decode, StandardDecoder};
+use super::{Channels, Decode, StandardDecoder};
 use crate::config::Limits;
 use crate::error::{Cause, CauseKind};
 
@@ -28,7 +28,7 @@ fn decode(decoder: StandardDecoder, encoded: &[u8], dirt: u8) -> Result<Vec<u8>,
     let picture = decoder.open(encoded, &Limits::default())?;
     let size = picture.size();
     let mut out = vec![dirt; 3 * size.width as usize * size.height as usize];
-    picture.read_rgb8(&mut out)?;
+    picture.read(Channels::Rgb, &mut out)?;
     Ok(out)
 }
 
@@ -186,7 +186,7 @@ fn flipped_bytes_do_not_panic() {
                     if let Ok(picture) = decoder.open(&file, &limits) {
                         let size = picture.size();
                         let mut out = vec![0; 3 * (size.width * size.height) as usize];
-                        drop(picture.read_rgb8(&mut out));
+                        drop(picture.read(Channels::Rgb, &mut out));
                     }
                 }
             });

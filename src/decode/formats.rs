@@ -5,7 +5,7 @@ use std::io::{Cursor, ErrorKind};
 
 use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
-use super::{Orientation, Picture, check_size};
+use super::{Channels, Grey, Orientation, Picture, check_size};
 use crate::config::{Limits, Size};
 use crate::error::{Cause, CauseKind};
 
@@ -51,7 +51,7 @@ impl<'a> Other<'a> {
         let orientation =
             decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
         let orientation = Orientation::from_exif(orientation.to_exif()).unwrap_or_default();
-        let copied = if color == ColorType::Rgb8 { 0 } else { native };
+        let copied = if matches!(color, ColorType::Rgb8 | ColorType::L8) { 0 } else { native };
         let working_bytes = inner + copied;
         Ok(Other { encoded, decoder: Box::new(decoder), size, orientation, working_bytes })
     }
@@ -70,12 +70,26 @@ impl Picture for Other<'_> {
         self.working_bytes
     }
 
-    fn read_rgb8(self: Box<Self>, out: &mut [u8]) -> Result<(), Cause> {
+    fn grey(&self) -> Grey {
+        use ColorType::{L8, L16, La8, La16};
+        match self.decoder.color_type() {
+            L8 | La8 | L16 | La16 => Grey::Only,
+            _ => Grey::No,
+        }
+    }
+
+    fn read(self: Box<Self>, channels: Channels, out: &mut [u8]) -> Result<(), Cause> {
         let Other { encoded, decoder, .. } = *self;
         let read = |decoder: Box<dyn ImageDecoder + '_>, to: &mut [u8]| {
             decoder.read_image_boxed(to).map_err(|error| cause(error, encoded))
         };
-        let Some(convert) = rgb8_of(decoder.color_type()) else {
+        let native = decoder.color_type();
+        let convert = match (channels, native) {
+            (Channels::Rgb, ColorType::Rgb8) | (Channels::Grey, ColorType::L8) => None,
+            (Channels::Rgb, _) => rgb8_of(native),
+            (Channels::Grey, _) => grey8_of(native),
+        };
+        let Some(convert) = convert else {
             return read(decoder, out);
         };
         let mut native = vec![0; usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX)];
@@ -116,8 +130,27 @@ fn inner_bytes(format: ImageFormat, size: Size, native: u64, encoded: u64) -> u6
     }
 }
 
-/// Converts native samples to RGB8.
+/// Converts native samples to levels.
 type Convert = fn(&[u8], &mut [u8]);
+
+/// The conversion to lightness alone from a colour type without colour.
+fn grey8_of(color: ColorType) -> Option<Convert> {
+    /// Of `N` bytes per pixel, the one at `L`.
+    fn pick<const N: usize, const L: usize>(native: &[u8], out: &mut [u8]) {
+        for (to, from) in out.iter_mut().zip(native.as_chunks::<N>().0) {
+            *to = from[L];
+        }
+    }
+    let little = cfg!(target_endian = "little");
+    Some(match color {
+        ColorType::La8 => pick::<2, 0>,
+        ColorType::L16 if little => pick::<2, 1>,
+        ColorType::L16 => pick::<2, 0>,
+        ColorType::La16 if little => pick::<4, 1>,
+        ColorType::La16 => pick::<4, 0>,
+        _ => return None,
+    })
+}
 
 /// The conversion from a colour type; `None` when there is none, or none is
 /// needed.

@@ -7,14 +7,17 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
 use super::markers::{Frame, Survey};
-use super::{Orientation, Picture, check_size};
+use super::{Channels, Grey, Orientation, Picture, check_size};
 use crate::config::{Limits, Size};
 use crate::error::{Cause, CauseKind};
 
 /// An opened JPEG.
 pub(super) struct Jpeg<'a> {
     encoded: &'a [u8],
+    /// Its headers are read.
+    decoder: JpegDecoder<ZCursor<&'a [u8]>>,
     options: DecoderOptions,
+    grey: Grey,
     size: Size,
     orientation: Orientation,
     working_bytes: u64,
@@ -62,7 +65,7 @@ impl<'a> Jpeg<'a> {
             .set_max_height(usize::from(u16::MAX))
             .jpeg_set_max_scans(limits.max_scans as usize)
             .jpeg_set_out_colorspace(ColorSpace::RGB);
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(encoded), options);
+        let mut decoder = fresh(encoded, options);
         decoder.decode_headers().map_err(cause)?;
         let orientation = decoder
             .exif()
@@ -77,20 +80,34 @@ impl<'a> Jpeg<'a> {
             }
             _ => Repair::None,
         };
+        let grey = match (frame.components.len(), decoder.input_colorspace(), &repair) {
+            (1, ..) => Grey::Only,
+            (_, Some(ColorSpace::YCbCr), Repair::None) => Grey::Apart,
+            _ => Grey::No,
+        };
         let copied = if repair == Repair::None { 0 } else { encoded.len() as u64 + 2 };
         let working_bytes = working_bytes(frame, &survey) + copied;
-        Ok(Jpeg { encoded, options, size, orientation, working_bytes, repair })
+        Ok(Jpeg { encoded, decoder, options, grey, size, orientation, working_bytes, repair })
     }
+}
 
-    /// Decodes `file`; `strict` refuses what contradicts the format inside the
-    /// image data, where the decoder would otherwise stop and leave grey.
-    fn decode(&self, file: &[u8], strict: bool, out: &mut [u8]) -> Result<(), Cause> {
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), self.options);
-        decoder.decode_headers().map_err(cause)?;
-        // Not before: in headers, strictness refuses harmless oddities.
-        decoder.set_options(self.options.set_strict_mode(strict));
-        decoder.decode_into(out).map_err(cause)
-    }
+/// A decoder with nothing read yet.
+fn fresh(file: &[u8], options: DecoderOptions) -> JpegDecoder<ZCursor<&[u8]>> {
+    JpegDecoder::new_with_options(ZCursor::new(file), options)
+}
+
+/// Decodes; `strict` refuses what contradicts the format inside the image data,
+/// where the decoder would otherwise stop and leave grey.
+fn decode(
+    mut decoder: JpegDecoder<ZCursor<&[u8]>>,
+    options: DecoderOptions,
+    strict: bool,
+    out: &mut [u8],
+) -> Result<(), Cause> {
+    decoder.decode_headers().map_err(cause)?;
+    // Not before: in headers, strictness refuses harmless oddities.
+    decoder.set_options(options.set_strict_mode(strict));
+    decoder.decode_into(out).map_err(cause)
 }
 
 impl Picture for Jpeg<'_> {
@@ -106,24 +123,33 @@ impl Picture for Jpeg<'_> {
         self.working_bytes
     }
 
-    fn read_rgb8(self: Box<Self>, out: &mut [u8]) -> Result<(), Cause> {
-        match &self.repair {
-            Repair::None => self.decode(self.encoded, true, out),
-            &Repair::End { usable_bytes } => {
+    fn grey(&self) -> Grey {
+        self.grey
+    }
+
+    fn read(self: Box<Self>, channels: Channels, out: &mut [u8]) -> Result<(), Cause> {
+        let Jpeg { encoded, decoder, options, repair, .. } = *self;
+        let options = options.jpeg_set_out_colorspace(match channels {
+            Channels::Rgb => ColorSpace::RGB,
+            Channels::Grey => ColorSpace::Luma,
+        });
+        match repair {
+            Repair::None => decode(decoder, options, true, out),
+            Repair::End { usable_bytes } => {
                 // Rows that the decoder does not reach must not show what the
                 // buffer held before.
                 out.fill(128);
-                let file = [&self.encoded[..usable_bytes], &[0xff, 0xd9]].concat();
-                self.decode(&file, false, out)
+                let file = [&encoded[..usable_bytes], &[0xff, 0xd9]].concat();
+                decode(fresh(&file, options), options, false, out)
             }
             Repair::Rgb { identifiers, ids } => {
-                let mut file = self.encoded.to_vec();
-                for &place in identifiers {
+                let mut file = encoded.to_vec();
+                for place in identifiers {
                     if let Some(channel) = ids.iter().position(|&id| id == file[place]) {
                         file[place] = b"RGB"[channel];
                     }
                 }
-                self.decode(&file, true, out)
+                decode(fresh(&file, options), options, true, out)
             }
         }
     }

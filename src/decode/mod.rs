@@ -1,23 +1,27 @@
-//! Decode: encoded bytes to RGB pixels.
+//! Decode: encoded bytes to pixels.
 //!
 //! [`Decode`] is the seam; [`StandardDecoder`] is what loaders use unless told
 //! otherwise. Pixels come out as OpenCV's `IMREAD_COLOR` has them: three 8-bit
-//! channels, grey repeated, alpha dropped, CMYK converted, of 16 bits the high
-//! byte, of an animation the first frame. One difference in order: the EXIF
-//! orientation is reported, and whoever asked for the pixels turns them.
+//! channels (or one, of a picture without colour), alpha dropped, CMYK
+//! converted, of 16 bits the high byte, of an animation the first frame. One
+//! difference in order: the EXIF orientation is reported, and whoever asked for
+//! the pixels turns them.
 
 #[cfg(test)]
 mod damage;
 mod formats;
 mod jpeg;
 mod markers;
+mod opened;
 mod orient;
 pub(crate) mod pool;
 
+pub(crate) use opened::Opened;
 pub use orient::Orientation;
 
 use crate::config::{Limits, Size};
 use crate::error::{Cause, CauseKind};
+pub use crate::transform::Region;
 
 /// How encoded bytes become pixels.
 ///
@@ -28,7 +32,7 @@ use crate::error::{Cause, CauseKind};
 /// let encoded = b"P6 1 1 255\n\xff\xff\xff";
 /// let picture = StandardDecoder::default().open(encoded, &infeed::Limits::default())?;
 /// let mut pixels = [0; 3];
-/// picture.read_rgb8(&mut pixels)?;
+/// picture.read(infeed::decode::Channels::Rgb, &mut pixels)?;
 /// assert_eq!(pixels, [255; 3]);
 /// # Ok::<(), infeed::Cause>(())
 /// ```
@@ -53,19 +57,95 @@ pub trait Picture {
         Orientation::Upright
     }
 
-    /// An upper estimate of the bytes that
-    /// [`read_rgb8`](Self::read_rgb8) itself allocates besides `out`, such as
-    /// the coefficients of a progressive JPEG.
+    /// Whether the pixels can be had as one channel.
+    fn grey(&self) -> Grey {
+        Grey::No
+    }
+
+    /// An upper estimate of the bytes that reading itself allocates besides the
+    /// pixels, such as the coefficients of a progressive JPEG.
     fn working_bytes(&self) -> u64;
 
-    /// Writes the pixels as stored: RGB, 8 bits, `[height, width, 3]`,
-    /// row-major. `out` has exactly `3 * width * height` bytes, with any
-    /// content; after `Ok` every one is written.
+    /// Writes the pixels as stored, 8 bits, `[height, width, channel]`,
+    /// row-major. `out` has exactly so many bytes, with any content; after `Ok`
+    /// every one is written. [`Channels::Grey`] is asked for only where
+    /// [`grey`](Self::grey) allows it.
     ///
     /// # Errors
     ///
     /// A [`Cause`]; the content of `out` is then unspecified.
-    fn read_rgb8(self: Box<Self>, out: &mut [u8]) -> Result<(), Cause>;
+    fn read(self: Box<Self>, channels: Channels, out: &mut [u8]) -> Result<(), Cause>;
+
+    /// Bytes of the memory that [`read_rows`](Self::read_rows) is given: by
+    /// default the whole picture.
+    fn rows_bytes(&self, channels: Channels) -> usize {
+        channels.count() * self.size().pixels()
+    }
+
+    /// Hands the pixels on in bands of whole rows, from top to bottom, each
+    /// while it is in the cache: `rows` takes the number of a band's first row
+    /// and its pixels as [`read`](Self::read) has them. Only `wanted` will be
+    /// looked at: pixels outside it may hold anything, and rows below it may be
+    /// left out.
+    ///
+    /// By default the whole picture is read into `memory` and is one band.
+    ///
+    /// # Errors
+    ///
+    /// A [`Cause`]; what was handed on before counts for nothing.
+    fn read_rows(
+        self: Box<Self>,
+        channels: Channels,
+        wanted: Region,
+        memory: &mut [u8],
+        rows: &mut dyn FnMut(u32, &[u8]),
+    ) -> Result<(), Cause> {
+        let _ = wanted;
+        self.read(channels, memory)?;
+        rows(0, memory);
+        Ok(())
+    }
+}
+
+/// What [`Picture::read`] writes for each pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// Red, green, blue.
+    Rgb,
+    /// Lightness.
+    Grey,
+}
+
+impl Channels {
+    /// Bytes of a pixel.
+    #[must_use]
+    pub fn count(self) -> usize {
+        match self {
+            Channels::Rgb => 3,
+            Channels::Grey => 1,
+        }
+    }
+
+    /// What is best read of `picture`: no colour where it has none, or where
+    /// none is wanted and it can be left out.
+    pub(crate) fn of(picture: &dyn Picture, wants_grey: bool) -> Channels {
+        match picture.grey() {
+            Grey::Only => Channels::Grey,
+            Grey::Apart if wants_grey => Channels::Grey,
+            Grey::Apart | Grey::No => Channels::Rgb,
+        }
+    }
+}
+
+/// Whether a picture's pixels can be had as one channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grey {
+    /// It has colour, from which lightness would have to be computed.
+    No,
+    /// It has colour, but lightness is stored apart from it.
+    Apart,
+    /// It has no colour: read as RGB, all three channels are the same.
+    Only,
 }
 
 /// JPEG by zune-jpeg; BMP, GIF, PNG, PNM, TIFF and WebP by the `image` crate.

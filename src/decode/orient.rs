@@ -70,20 +70,25 @@ impl Orientation {
 
     /// Writes the upright picture.
     ///
-    /// `pixels` is RGB8 `[stored.height, stored.width, 3]`, row-major; `out`
-    /// has the same length and the shape `[height, width, 3]` of
-    /// [`apply`](Self::apply).
+    /// `pixels` is `[stored.height, stored.width, channel]` of 8 bits, row-major,
+    /// of three channels or one; `out` has the same length and the shape
+    /// `[height, width, channel]` of [`apply`](Self::apply).
     ///
     /// # Panics
     ///
-    /// When either length is not `3 * width * height`.
+    /// When a length does not fit the size.
     pub fn turn(self, pixels: &[u8], stored: Size, out: &mut [u8]) {
-        let (width, height) = (stored.width as usize, stored.height as usize);
-        assert_eq!(pixels.len(), 3 * width * height, "pixels do not fit the size");
         assert_eq!(out.len(), pixels.len(), "out does not fit the pixels");
-        if pixels.is_empty() {
-            return;
+        match pixels.len() {
+            0 => {}
+            len if len == stored.pixels() => self.turn_pixels::<1>(pixels, stored, out),
+            _ => self.turn_pixels::<3>(pixels, stored, out),
         }
+    }
+
+    fn turn_pixels<const CHANNELS: usize>(self, pixels: &[u8], stored: Size, out: &mut [u8]) {
+        let (width, height) = (stored.width as usize, stored.height as usize);
+        assert_eq!(pixels.len(), CHANNELS * width * height, "pixels do not fit the size");
         // Every orientation is an affine walk over the stored picture: where
         // the upright picture starts, and how far a step right or down goes.
         let (right, last_row) = (width - 1, (height - 1) * width);
@@ -98,8 +103,8 @@ impl Orientation {
             Orientation::Transverse => (last_row + right, -w, -one),
             Orientation::Rotate270 => (right, w, -one),
         };
-        let (pixels, _) = pixels.as_chunks::<3>();
-        let (out, _) = out.as_chunks_mut::<3>();
+        let (pixels, _) = pixels.as_chunks::<CHANNELS>();
+        let (out, _) = out.as_chunks_mut::<CHANNELS>();
         let out_width = self.apply(stored).width as usize;
         let block = if self.swaps_sides() { BLOCK } else { out_width };
         for (band, rows) in out.chunks_mut(out_width * block.min(BLOCK)).enumerate() {
@@ -140,6 +145,9 @@ mod tests {
             let mut out = vec![0; 18];
             orientation.turn(&picture("abcdef"), STORED, &mut out);
             assert_eq!(out, picture(letters), "orientation {value}");
+            let mut grey = vec![0; 6];
+            orientation.turn(b"abcdef", STORED, &mut grey);
+            assert_eq!(grey, letters.replace(' ', "").as_bytes(), "orientation {value}");
             let height = letters.split(' ').count() as u32;
             let upright = Size { width: 6 / height, height };
             assert_eq!(orientation.apply(STORED), upright, "orientation {value}");

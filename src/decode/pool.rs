@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use super::{Decode, Orientation, check_size};
-use crate::config::{Limits, Size};
+use super::{Decode, Opened};
+use crate::batch::Row;
+use crate::config::Limits;
 use crate::element::Element;
 use crate::error::{Cause, CauseKind, Stage};
 use crate::fence::fence;
 use crate::read::budget::{ByteBudget, Lease};
-use crate::read::{Job, Loaded, Retries};
-use crate::source::Entry;
-use crate::transform::{Scratch, Transform};
+use crate::read::{Loaded, Retries};
+use crate::stats::EpochCounters;
+use crate::transform::{Scratch, Transform, Turn};
+use crate::window::{Place, Ticket};
 
 /// One of the fixed pool of decoder threads.
 pub(crate) struct Worker<T: Element> {
@@ -27,12 +29,19 @@ pub(crate) struct Worker<T: Element> {
     pub(crate) retries: Retries<T>,
 }
 
-/// A decoded picture, upright.
-struct Pixels {
-    lease: Lease,
-    /// Where in the lease the upright pixels begin.
-    start: usize,
-    size: Size,
+/// A sample in the hands of a thread.
+struct Work<T: Element> {
+    /// Whose code is running, for what fails.
+    stage: Stage,
+    /// Its row, from the first pixels on.
+    filling: Option<(Place, Row<T>)>,
+    /// The epoch was cancelled meanwhile.
+    cancelled: bool,
+    /// Time spent waiting for memory, and in the transform.
+    waited: Duration,
+    transforming: Duration,
+    /// Bytes of the pixels.
+    bytes: usize,
 }
 
 impl<T: Element> Worker<T> {
@@ -55,41 +64,65 @@ impl<T: Element> Worker<T> {
             return;
         }
         let started = Instant::now();
-        let mut waited = Duration::ZERO;
-        let decoded = fence(|| self.decode(&encoded, &mut waited)).and_then(|decoded| decoded);
+        let mut work = Work::new();
+        let done = fence(|| self.fill(&job.ticket, &encoded, scratch, &mut work));
+        let done = done.and_then(|done| done);
         // Before the sample is replaced, which asks for this memory again.
         drop(encoded);
-        let counters = &job.ticket.counters.decode;
-        counters.output(waited);
-        let busy = started.elapsed().saturating_sub(waited);
-        match decoded {
-            Ok(pixels) => {
-                counters.item(pixels.size.rgb8_bytes(), busy);
-                self.transform(job, entry, pixels, scratch);
+        let Work { stage, filling, cancelled, waited, transforming, bytes } = work;
+        let EpochCounters { decode, transform, .. } = &*job.ticket.counters;
+        decode.output(waited);
+        let decoding = started.elapsed().saturating_sub(waited + transforming);
+        match (done, filling) {
+            (Ok(()), Some((place, row))) => {
+                decode.item(bytes, decoding);
+                transform.item(size_of_val(&*row), transforming);
+                let (ticket, arrived) = job.arrive(entry);
+                ticket.ready(place, row, arrived);
             }
-            Err(cause) => {
-                counters.busy(busy);
-                job.fail(entry.path, Stage::Decode, cause, None, &self.retries);
+            (Ok(()), None) => debug_assert!(cancelled, "a row was filled"),
+            (Err(cause), filling) => {
+                decode.busy(decoding);
+                transform.busy(transforming);
+                if stage == Stage::Transform {
+                    *scratch = Scratch::default();
+                }
+                let place = filling.map(|(place, _)| place);
+                job.fail(entry.path, stage, cause, place, &self.retries);
             }
         }
     }
 
-    /// The upright pixels; adds to `waited` how long their memory had to be
-    /// waited for.
-    fn decode(&self, encoded: &[u8], waited: &mut Duration) -> Result<Pixels, Cause> {
-        let picture = self.decoder.open(encoded, &self.limits)?;
-        let (stored, orientation) = (picture.size(), picture.orientation());
-        // A decoder that was plugged in may not have looked.
-        check_size(stored, &self.limits)?;
-        let bytes = stored.rgb8_bytes();
-        let start = if orientation == Orientation::Upright { 0 } else { bytes };
-        let mut lease = self.lease(start + bytes, picture.working_bytes(), waited)?;
-        picture.read_rgb8(&mut lease[..bytes])?;
-        if start > 0 {
-            let (pixels, upright) = lease.split_at_mut(start);
-            orientation.turn(pixels, stored, upright);
+    /// Decodes and transforms into the sample's row.
+    fn fill(
+        &self,
+        ticket: &Ticket<T>,
+        encoded: &[u8],
+        scratch: &mut Scratch,
+        work: &mut Work<T>,
+    ) -> Result<(), Cause> {
+        let (decoder, grey) = (&*self.decoder, self.transform.wants_grey());
+        let opened = Opened::open(decoder, encoded, &self.limits, None, grey)?;
+        work.bytes = opened.form.bytes();
+        let (len, working) = (opened.memory_bytes(), opened.working_bytes());
+        let mut lease = self.lease(len, working, &mut work.waited)?;
+        let turn = Turn { epoch: ticket.epoch, position: ticket.position };
+        let wanted = work.transforming(|_| self.transform.begin(opened.form, turn, scratch));
+        opened.feed(wanted, &mut lease, &mut |top, pixels| {
+            work.transforming(|work| {
+                if work.filling.is_none() && !work.cancelled {
+                    work.filling = ticket.claim();
+                    work.cancelled = work.filling.is_none();
+                }
+                if let Some((_, row)) = &mut work.filling {
+                    self.transform.push(top as usize, pixels, scratch, row);
+                }
+            });
+        })?;
+        if work.cancelled || self.transform.is_complete(scratch) {
+            return Ok(());
         }
-        Ok(Pixels { lease, start, size: orientation.apply(stored) })
+        Err(Cause::new(CauseKind::Corrupt, "the decoder ended before the picture's last row"))
     }
 
     fn lease(&self, len: usize, working: u64, waited: &mut Duration) -> Result<Lease, Cause> {
@@ -110,30 +143,23 @@ impl<T: Element> Worker<T> {
         *waited += since.elapsed();
         Ok(lease)
     }
+}
 
-    fn transform(&self, job: Job<T>, entry: Entry, pixels: Pixels, scratch: &mut Scratch) {
+impl<T: Element> Work<T> {
+    fn new() -> Self {
+        let (waited, transforming) = Default::default();
+        let (stage, filling) = (Stage::Decode, None);
+        Work { stage, filling, cancelled: false, waited, transforming, bytes: 0 }
+    }
+
+    /// Runs a part of the transform: its time, and its failures, are not the
+    /// decoder's.
+    fn transforming<R>(&mut self, part: impl FnOnce(&mut Self) -> R) -> R {
         let started = Instant::now();
-        // None: the epoch was cancelled meanwhile.
-        let Some((place, mut row)) = job.ticket.claim() else { return };
-        let Pixels { lease, start, size } = pixels;
-        let written = fence(|| {
-            let upright = &lease[start..start + size.rgb8_bytes()];
-            self.transform.apply(upright, size, scratch, &mut row);
-        });
-        drop(lease);
-        let counters = &job.ticket.counters.transform;
-        match written {
-            Ok(()) => {
-                counters.item(size_of_val(&*row), started.elapsed());
-                let (ticket, arrived) = job.arrive(entry);
-                ticket.ready(place, row, arrived);
-            }
-            Err(cause) => {
-                counters.busy(started.elapsed());
-                *scratch = Scratch::default();
-                drop(row);
-                job.fail(entry.path, Stage::Transform, cause, Some(place), &self.retries);
-            }
-        }
+        self.stage = Stage::Transform;
+        let result = part(self);
+        self.stage = Stage::Decode;
+        self.transforming += started.elapsed();
+        result
     }
 }

@@ -1,7 +1,8 @@
 //! Batches as `.npy` files with a manifest.
 //!
 //! ```text
-//! out/images-00000.npy    [n, 3, height, width] or [n, height, width, 3], f32 or u8
+//! out/images-00000.npy    [n, 3, height, width] or [n, height, width, 3] (grey: 1 for 3),
+//!                         f32, f16 or u8
 //! out/labels-00000.npy    [n], i64; -1 where a sample has no class folder
 //! out/images-00001.npy    ..
 //! out/manifest.jsonl      a line a row: index, path, label, file, row
@@ -11,16 +12,19 @@
 //! the disk and renamed, so a name that is there is whole. The manifest gets its
 //! name in the end, from [`NpyWriter::finish`], and names whole files only.
 
+mod npy;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use ndarray_npy::{WritableElement, WriteNpyExt};
+use ndarray_npy::WriteNpyExt;
 use serde::Serialize;
 
 use crate::batch::{Batch, Sample};
-use crate::element::Element;
 use crate::error::{Error, Result};
+
+pub use npy::NpyElement;
 
 /// The manifest's name in the folder of an export.
 pub const MANIFEST: &str = "manifest.jsonl";
@@ -119,12 +123,12 @@ impl NpyWriter {
     ///
     /// [`ErrorKind::System`](crate::ErrorKind::System) when the disk is full or
     /// cannot be written; what is there under its name is whole.
-    pub fn write<T: Element + WritableElement>(&mut self, batch: &Batch<T>) -> Result<()> {
+    pub fn write<T: NpyElement>(&mut self, batch: &Batch<T>) -> Result<()> {
         let number = self.written.batches;
         let images = format!("images-{number:05}.npy");
         let labels = format!("labels-{number:05}.npy");
         let mut file = Unfinished::create(&self.folder, &images)?;
-        batch.images().write_npy(&mut file.writer).map_err(|error| file.failed(error))?;
+        T::write_npy(batch.images(), &mut file.writer).map_err(|error| file.failed(error))?;
         let mut label_file = Unfinished::create(&self.folder, &labels)?;
         batch
             .labels()

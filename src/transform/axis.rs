@@ -1,12 +1,15 @@
 //! One axis of a resize with a cut.
 
-use super::geometry::Plan;
+use super::geometry::View;
 use crate::config::Size;
 
-/// A length scaled to another, of which a stretch is wanted.
+/// A stretch of source pixels scaled to another length, of which a part is
+/// wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Axis {
-    /// Source pixels.
+    /// The first source pixel of the stretch.
+    pub(super) start: u32,
+    /// Source pixels of the stretch: what lies outside does not exist.
     pub(super) source: u32,
     /// The same after scaling.
     pub(super) resized: u32,
@@ -14,23 +17,36 @@ pub(super) struct Axis {
     pub(super) first: u32,
     /// Wanted pixels.
     pub(super) count: u32,
+    /// The last wanted pixel comes first.
+    pub(super) mirrored: bool,
 }
 
 impl Axis {
-    /// The horizontal and the vertical axis of a plan.
-    pub(super) fn both(source: Size, plan: Plan, target: Size) -> (Axis, Axis) {
+    /// The horizontal and the vertical axis of a view.
+    pub(super) fn both(view: &View, target: Size) -> (Axis, Axis) {
+        let View { area, resized, left, top, flip } = *view;
         let x = Axis {
-            source: source.width,
-            resized: plan.resized.width,
-            first: plan.left,
+            start: area.left,
+            source: area.width,
+            resized: resized.width,
+            first: left,
             count: target.width,
+            mirrored: flip,
         };
         let y = Axis {
-            source: source.height,
-            resized: plan.resized.height,
-            first: plan.top,
+            start: area.top,
+            source: area.height,
+            resized: resized.height,
+            first: top,
             count: target.height,
+            mirrored: false,
         };
         (x, y)
+    }
+
+    /// The wanted pixels of the scaled axis, in the order of the target.
+    pub(super) fn wanted(self) -> impl ExactSizeIterator<Item = u32> {
+        let Axis { first, count, mirrored, .. } = self;
+        (0..count).map(move |x| first + if mirrored { count - 1 - x } else { x })
     }
 }

@@ -8,17 +8,19 @@
 //! A horizontally filtered value `h` has 11 bits more than a level. Two of them
 //! meet in a column as `(((h0 >> 4) * b0 >> 16) + ((h1 >> 4) * b1 >> 16) + 2) >> 2`.
 
-use super::axis::Axis;
+use std::ops::Range;
 
-/// Bits of a coefficient.
-const BITS: u32 = 11;
+use super::axis::Axis;
+use super::kernel::{self, Isa, PAIR_BITS, Pairs};
+use super::separable::{Pass, refill};
+
 /// A whole pixel's weight.
-const ONE: i16 = 1 << BITS;
+const ONE: i16 = 1 << PAIR_BITS;
 
 /// Two neighbours and their weights, for one target column or row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tap {
-    /// The first neighbour; -1 before the first pixel.
+    /// The first neighbour, in the axis' stretch; -1 before its first pixel.
     at: i32,
     /// The weights of the two neighbours, of a sum of 2048.
     weights: [i16; 2],
@@ -28,8 +30,7 @@ struct Tap {
 fn taps(axis: Axis) -> impl ExactSizeIterator<Item = Tap> {
     // OpenCV inverts the ratio of the lengths twice; both roundings matter.
     let scale = 1.0 / (f64::from(axis.resized) / f64::from(axis.source));
-    (0..axis.count).map(move |x| {
-        let x = axis.first + x;
+    axis.wanted().map(move |x| {
         let position = ((f64::from(x) + 0.5) * scale - 0.5) as f32;
         let whole = position.floor();
         let fraction = position - whole;
@@ -38,145 +39,90 @@ fn taps(axis: Axis) -> impl ExactSizeIterator<Item = Tap> {
     })
 }
 
-/// A column's tap with its edges settled: a pixel alone has the whole weight,
-/// the last one as the second of a pair. `at` becomes a byte index.
-fn column(tap: Tap, source: u32) -> Tap {
-    let last = source as i32 - 1;
+/// A column's tap with its edges settled, its place counted from the row's first
+/// pixel: a pixel alone has the whole weight, the last one as the second of a
+/// pair.
+fn column(tap: Tap, axis: Axis) -> (u32, [i16; 2]) {
+    let (start, last) = (axis.start, axis.source as i32 - 1);
     match tap.at {
-        at if at < 0 || last == 0 => Tap { at: 0, weights: [ONE, 0] },
-        at if at >= last => Tap { at: 3 * (last - 1), weights: [0, ONE] },
-        at => Tap { at: 3 * at, ..tap },
+        _ if last == 0 && start > 0 => (start - 1, [0, ONE]),
+        at if at < 0 || last == 0 => (start, [ONE, 0]),
+        at if at >= last => (start + last as u32 - 1, [0, ONE]),
+        at => (start + at as u32, tap.weights),
     }
 }
 
 /// Tables and rows of one thread, used again from picture to picture.
 #[derive(Debug, Default)]
 pub(super) struct Bilinear {
-    columns: Vec<Tap>,
-    rows: Vec<Tap>,
-    axes: Option<(Axis, Axis)>,
-    /// Two horizontally filtered source rows, `[2, width, 3]`, each value
-    /// shifted down by 4 bits so that 16 bits hold it.
+    columns: Pairs,
+    /// Of each target row the source rows and their weights.
+    rows: Vec<([u32; 2], [i16; 2])>,
+    axes: Option<(usize, u32, Axis, Axis)>,
+    /// Two horizontally filtered source rows, `[2, channel, column]`; even rows
+    /// in the first, odd ones in the second.
     ring: Vec<i16>,
 }
 
 impl Bilinear {
-    /// Filters `pixels` (`[y.source, x.source, 3]`) and gives each finished row
-    /// of the window, `[x.count, 3]` levels, to `emit`, from top to bottom.
-    pub(super) fn run(
-        &mut self,
-        pixels: &[u8],
-        (x, y): (Axis, Axis),
-        line: &mut [u8],
-        mut emit: impl FnMut(usize, &[u8]),
-    ) {
-        self.prepare(x, y);
-        let stride = 3 * x.source as usize;
+    /// Makes ready for pictures of `width` pixels a row.
+    pub(super) fn prepare(&mut self, channels: usize, width: u32, (x, y): (Axis, Axis)) {
+        refill(&mut self.ring, 2 * channels * x.count as usize);
+        if self.axes == Some((channels, width, x, y)) {
+            return;
+        }
+        self.columns.refill(channels, width, taps(x).map(|tap| column(tap, x)));
+        self.rows.clear();
+        self.rows.reserve_exact(y.count as usize);
         let last = y.source as i32 - 1;
-        let (even, odd) = self.ring.split_at_mut(line.len());
-        let slots = [even, odd];
-        // The source row in each slot: even rows in the first, odd in the second.
-        let mut held = [None; 2];
-        for (target, tap) in self.rows.iter().enumerate() {
+        self.rows.extend(taps(y).map(|tap| {
             // At an edge both neighbours are the edge, weights unchanged: that
             // rounds differently from one row with the whole weight.
-            let first = tap.at.clamp(0, last) as usize;
-            let second = match tap.weights[1] {
-                0 => first,
-                _ => (tap.at + 1).clamp(0, last) as usize,
-            };
-            for source in [first, second] {
-                let slot = source % 2;
-                if held[slot] != Some(source) {
-                    let from = &pixels[source * stride..][..stride];
-                    filter_row(from, &self.columns, slots[slot]);
-                    held[slot] = Some(source);
-                }
-            }
-            blend(slots[first % 2], slots[second % 2], tap.weights, line);
-            emit(target, line);
-        }
+            let row = |at: i32| y.start + at.clamp(0, last) as u32;
+            let second = if tap.weights[1] == 0 { tap.at } else { tap.at + 1 };
+            ([row(tap.at), row(second)], tap.weights)
+        }));
+        self.axes = Some((channels, width, x, y));
     }
 
-    fn prepare(&mut self, x: Axis, y: Axis) {
-        let ring = 2 * 3 * x.count as usize;
-        if self.ring.len() != ring {
-            self.ring.clear();
-            self.ring.reserve_exact(ring);
-            self.ring.resize(ring, 0);
-        }
-        if self.axes != Some((x, y)) {
-            self.columns.clear();
-            self.columns.reserve_exact(x.count as usize);
-            self.columns.extend(taps(x).map(|tap| column(tap, x.source)));
-            self.rows.clear();
-            self.rows.reserve_exact(y.count as usize);
-            self.rows.extend(taps(y));
-            self.axes = Some((x, y));
-        }
+    fn width(&self) -> usize {
+        self.columns.channels() * self.columns.len()
     }
 
     /// Bytes allocated, to hold against the bound.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        let taps = self.columns.capacity() + self.rows.capacity();
-        taps * size_of::<Tap>() + self.ring.capacity() * size_of::<i16>()
+        self.columns.bytes()
+            + self.rows.capacity() * size_of::<([u32; 2], [i16; 2])>()
+            + self.ring.capacity() * size_of::<i16>()
+    }
+}
+
+impl Pass for Bilinear {
+    fn rows(&self, target: usize) -> Option<Range<usize>> {
+        let ([first, second], _) = self.rows.get(target)?;
+        Some(*first as usize..*second as usize + 1)
+    }
+
+    fn columns(&self) -> Range<usize> {
+        self.columns.pixels()
+    }
+
+    fn filter_row(&mut self, isa: Isa, row: usize, from: &[u8]) {
+        let width = self.width();
+        kernel::filter_pairs(isa, from, &self.columns, &mut self.ring[row % 2 * width..][..width]);
+    }
+
+    fn combine(&self, isa: Isa, target: usize, line: &mut [u8]) {
+        let ([first, second], weights) = self.rows[target];
+        let row = |row: u32| &self.ring[row as usize % 2 * line.len()..][..line.len()];
+        kernel::blend(isa, row(first), row(second), weights, line);
     }
 }
 
 /// The most bytes that [`Bilinear`] allocates for a window of this size.
 pub(super) fn bound(width: u64, height: u64) -> u64 {
-    (width + height) * size_of::<Tap>() as u64 + 2 * 3 * width * size_of::<i16>() as u64
-}
-
-/// Filters one source row: `to` is `[columns, 3]`.
-fn filter_row(from: &[u8], columns: &[Tap], to: &mut [i16]) {
-    let (to, _) = to.as_chunks_mut::<3>();
-    if from.len() < 6 {
-        // A picture one pixel wide has no pairs.
-        let level = |c: usize| i16::from(from[c]) << (BITS - 4);
-        return to.fill([level(0), level(1), level(2)]);
-    }
-    for (to, tap) in to.iter_mut().zip(columns) {
-        let at = tap.at as usize;
-        let Some(pair) = from.get(at..at + 6) else { unreachable!("taps end inside the row") };
-        let [left, right] = tap.weights.map(i32::from);
-        for c in 0..3 {
-            let sum = i32::from(pair[c]) * left + i32::from(pair[c + 3]) * right;
-            to[c] = (sum >> 4) as i16;
-        }
-    }
-}
-
-/// Values blended at once.
-const LANES: usize = 32;
-
-/// Blends two filtered rows into levels.
-fn blend(upper: &[i16], lower: &[i16], weights: [i16; 2], line: &mut [u8]) {
-    let ((uppers, u), (lowers, l)) = (upper.as_chunks(), lower.as_chunks());
-    let (levels, rest) = line.as_chunks_mut();
-    for ((level, upper), lower) in levels.iter_mut().zip(uppers).zip(lowers) {
-        blend_lanes(upper, lower, weights, level);
-    }
-    for ((level, &upper), &lower) in rest.iter_mut().zip(u).zip(l) {
-        *level = blend_one(upper, lower, weights);
-    }
-}
-
-/// Out of line, so that the compiler sees that the weights have 16 bits and
-/// multiplies in 16 bits: inlined, it takes four times as long.
-#[inline(never)]
-fn blend_lanes(
-    upper: &[i16; LANES],
-    lower: &[i16; LANES],
-    weights: [i16; 2],
-    levels: &mut [u8; LANES],
-) {
-    *levels = std::array::from_fn(|i| blend_one(upper[i], lower[i], weights));
-}
-
-#[inline(always)]
-fn blend_one(upper: i16, lower: i16, [above, below]: [i16; 2]) -> u8 {
-    let part = |value: i16, weight: i16| ((i32::from(value) * i32::from(weight)) >> 16) as i16;
-    ((part(upper, above) + part(lower, below) + 2) >> 2) as u8
+    Pairs::bound(width)
+        + height * size_of::<([u32; 2], [i16; 2])>() as u64
+        + 2 * 3 * width * size_of::<i16>() as u64
 }

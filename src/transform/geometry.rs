@@ -1,24 +1,52 @@
-//! Where the pixels of a row of the batch come from: pure arithmetic on sizes.
+//! Where the pixels of a row of the batch come from: pure arithmetic on sizes
+//! and on random numbers.
 
-use crate::config::{Fit, Size};
+use crate::config::{CropRatio, CropScale, Fit, Size};
+use crate::random::Draws;
 
-/// A resize and a cut: the source is scaled to `resized`, of which the window
-/// of the wanted size whose top left corner is (`left`, `top`) is kept. Only
-/// the window is ever computed.
+/// A rectangle of source pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
-    /// The whole source after scaling, in pixels.
-    pub(super) resized: Size,
-    /// Columns of the scaled picture left of the window.
-    pub(super) left: u32,
-    /// Rows of the scaled picture above the window.
-    pub(super) top: u32,
+pub struct Region {
+    /// Columns left of it.
+    pub left: u32,
+    /// Rows above it.
+    pub top: u32,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
 }
 
-impl Plan {
-    /// The plan for a picture of `source` pixels, none of whose sides is zero.
+impl Region {
+    /// The whole of a picture.
     #[must_use]
-    pub(super) fn new(source: Size, fit: Fit, target: Size) -> Plan {
+    pub fn whole(size: Size) -> Region {
+        Region { left: 0, top: 0, width: size.width, height: size.height }
+    }
+}
+
+/// A cut, a resize and another cut: an area of the source is scaled to
+/// `resized`, of which the window of the wanted size whose top left corner is
+/// (`left`, `top`) is kept, mirrored if `flip`. Only the window is ever computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(super) area: Region,
+    /// The whole area after scaling, in pixels.
+    pub(super) resized: Size,
+    /// Columns of the scaled area left of the window.
+    pub(super) left: u32,
+    /// Rows of the scaled area above the window.
+    pub(super) top: u32,
+    /// Left and right change places.
+    pub(super) flip: bool,
+}
+
+impl View {
+    /// The view of a picture of `source` pixels, none of whose sides is zero.
+    /// `flip` is the probability of mirroring.
+    #[must_use]
+    pub(crate) fn new(source: Size, fit: Fit, flip: f64, target: Size, mut draws: Draws) -> View {
+        let mut area = Region::whole(source);
         let resized = match fit {
             Fit::Stretch => target,
             Fit::Crop { shorter: Some(shorter) } => {
@@ -26,18 +54,60 @@ impl Plan {
                 shorter_to(source, shorter.max(target.width).max(target.height))
             }
             Fit::Crop { shorter: None } => cover(source, target),
+            Fit::RandomCrop { scale, ratio } => {
+                area = random_area(source, scale, ratio, &mut draws);
+                target
+            }
         };
-        Plan {
+        View {
+            area,
             resized,
             left: half_to_even(resized.width - target.width),
             top: half_to_even(resized.height - target.height),
+            flip: flip > 0.0 && draws.unit() < flip,
         }
     }
 }
 
+/// Areas drawn before the fallback is taken.
+const ATTEMPTS: usize = 10;
+
+/// The area of torchvision's `RandomResizedCrop`: a share of the picture's area,
+/// drawn evenly from `scale`, of an aspect ratio (width over height) whose
+/// logarithm is drawn evenly from that of `ratio`, at a place drawn evenly. When
+/// ten of them do not fit, the largest centred one whose ratio is in range.
+fn random_area(source: Size, scale: CropScale, ratio: CropRatio, draws: &mut Draws) -> Region {
+    let Size { width, height } = source;
+    let (w, h) = (f64::from(width), f64::from(height));
+    let (low, high) = (f64::from(ratio.0), f64::from(ratio.1));
+    for _ in 0..ATTEMPTS {
+        let area = w * h * draws.between(f64::from(scale.0), f64::from(scale.1));
+        // Not the platform's functions: a crop is the same on every machine.
+        let drawn = libm::exp(draws.between(libm::log(low), libm::log(high)));
+        let side = |area: f64| area.sqrt().round_ties_even();
+        let (across, down) = (side(area * drawn), side(area / drawn));
+        if (1.0..=w).contains(&across) && (1.0..=h).contains(&down) {
+            let (across, down) = (across as u32, down as u32);
+            return Region {
+                left: draws.below(u64::from(width - across) + 1) as u32,
+                top: draws.below(u64::from(height - down) + 1) as u32,
+                width: across,
+                height: down,
+            };
+        }
+    }
+    let round = |side: f64, most: u32| (side.round_ties_even() as u32).clamp(1, most);
+    let (across, down) = match w / h {
+        own if own < low => (width, round(w / low, height)),
+        own if own > high => (round(h * high, width), height),
+        _ => (width, height),
+    };
+    Region { left: (width - across) / 2, top: (height - down) / 2, width: across, height: down }
+}
+
 /// The shorter side becomes `shorter`, the longer `floor(shorter * long /
 /// short)`, as in torchvision's `Resize` of one number.
-fn shorter_to(source: Size, shorter: u32) -> Size {
+pub(crate) fn shorter_to(source: Size, shorter: u32) -> Size {
     if source.width <= source.height {
         let height = scale(source.height, shorter, source.width);
         Size { width: shorter, height }
@@ -81,9 +151,14 @@ mod tests {
         Size { width, height }
     }
 
+    fn view(source: Size, fit: Fit, target: Size) -> View {
+        View::new(source, fit, 0.0, target, Draws::new(&[]))
+    }
+
     fn crop(source: Size, shorter: Option<u32>, target: Size) -> (Size, u32, u32) {
-        let plan = Plan::new(source, Fit::Crop { shorter }, target);
-        (plan.resized, plan.left, plan.top)
+        let view = view(source, Fit::Crop { shorter }, target);
+        assert_eq!(view.area, Region::whole(source));
+        (view.resized, view.left, view.top)
     }
 
     #[test]
@@ -109,8 +184,8 @@ mod tests {
         assert_eq!(crop(size(65_535, 1), None, target), (size(262_140, 4), 131_066, 0));
         // A shorter side below the target is raised to it.
         assert_eq!(crop(size(10, 10), Some(2), target), (size(8, 8), 0, 2));
-        let plan = Plan::new(size(3, 1000), Fit::Stretch, target);
-        assert_eq!(plan, Plan { resized: target, left: 0, top: 0 });
+        let stretched = view(size(3, 1000), Fit::Stretch, target);
+        assert_eq!((stretched.resized, stretched.left, stretched.top), (target, 0, 0));
     }
 
     proptest! {
@@ -120,12 +195,60 @@ mod tests {
             shorter in proptest::option::of(1u32..3000),
         ) {
             let (source, target) = (size(w, h), size(tw, th));
-            let plan = Plan::new(source, Fit::Crop { shorter }, target);
-            prop_assert!(plan.left + tw <= plan.resized.width);
-            prop_assert!(plan.top + th <= plan.resized.height);
+            let view = view(source, Fit::Crop { shorter }, target);
+            prop_assert!(view.left + tw <= view.resized.width);
+            prop_assert!(view.top + th <= view.resized.height);
             if shorter.is_none() {
-                prop_assert!(plan.resized.width == tw || plan.resized.height == th);
+                prop_assert!(view.resized.width == tw || view.resized.height == th);
             }
         }
+
+        #[test]
+        fn a_random_area_lies_inside(
+            w in 1u32..5_000, h in 1u32..5_000, a in 0.001f32..1.0, b in 0.001f32..1.0,
+            r in 0.1f32..1.0, s in 1.0f32..10.0, seed in 0u64..1_000,
+        ) {
+            let source = size(w, h);
+            let area = random_area(source, (a.min(b), a.max(b)), (r, s), &mut Draws::new(&[seed]));
+            prop_assert!(area.width > 0 && area.left + area.width <= w);
+            prop_assert!(area.height > 0 && area.top + area.height <= h);
+        }
+    }
+    /// Shares, ratios and places are spread as they are said to be.
+    #[test]
+    fn random_areas_are_spread_evenly() {
+        let source = size(2_000, 1_500);
+        // All of them fit, so none is drawn again.
+        let fit = Fit::RandomCrop { scale: (0.1, 0.4), ratio: (0.8, 1.25) };
+        let (mut share, mut ratio, mut flips) = (0.0, 0.0, 0);
+        let (mut left, mut top) = (0.0, 0.0);
+        const N: u32 = 20_000;
+        for position in 0..N {
+            let draws = Draws::new(&[1, 2, u64::from(position)]);
+            let View { area, flip, .. } = View::new(source, fit, 0.25, size(8, 8), draws);
+            let (w, h) = (f64::from(area.width), f64::from(area.height));
+            let (s, r) = (w * h / 3e6, w / h);
+            assert!((0.099..0.401).contains(&s) && (0.79..1.26).contains(&r), "{area:?}");
+            share += s;
+            ratio += r.ln();
+            flips += u32::from(flip);
+            left += f64::from(area.left) / f64::from(2_000 - area.width).max(1.0);
+            top += f64::from(area.top) / f64::from(1_500 - area.height).max(1.0);
+        }
+        // Each mean within about five of its standard deviations.
+        let mean = |sum: f64| sum / f64::from(N);
+        assert!((mean(share) - 0.25).abs() < 0.003, "{}", mean(share));
+        assert!(mean(ratio).abs() < 0.005, "{}", mean(ratio));
+        assert!((mean(left) - 0.5).abs() < 0.01 && (mean(top) - 0.5).abs() < 0.01);
+        assert!((mean(f64::from(flips)) - 0.25).abs() < 0.013, "{flips} flips");
+    }
+
+    #[test]
+    fn an_area_that_cannot_fit_is_the_largest_in_the_middle() {
+        let ratio = (0.75, 4.0 / 3.0);
+        let area = |w, h| random_area(size(w, h), (0.9, 1.0), ratio, &mut Draws::new(&[3]));
+        assert_eq!(area(1_000, 10), Region { left: 493, top: 0, width: 13, height: 10 });
+        assert_eq!(area(10, 1_000), Region { left: 0, top: 493, width: 10, height: 13 });
+        assert_eq!(area(1, 1), Region { left: 0, top: 0, width: 1, height: 1 });
     }
 }

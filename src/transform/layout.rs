@@ -1,62 +1,96 @@
-//! From 8-bit levels to elements, in their places of the batch.
+//! From lines of 8-bit levels to elements, in their places of the batch.
 
-use crate::config::{Color, Layout, Normalize, Size};
-use crate::element::Element;
+use super::kernel::{self, Convert, Isa, Scales};
+use super::separable::refill;
+use crate::config::{Color, Layout, Size};
 
-/// Writes finished lines into a row of the batch.
-pub(super) struct Places<T> {
-    /// The element of every level, for the channels in the order red, green,
-    /// blue: normalising costs a look-up.
-    tables: Box<[[T; 256]; 3]>,
+/// Where the values of a picture's row of the batch lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
     layout: Layout,
     color: Color,
     size: Size,
 }
 
-impl<T: Element> Places<T> {
-    pub(super) fn new(size: Size, layout: Layout, color: Color, normalize: &Normalize) -> Self {
-        let mut tables = Box::new([[T::default(); 256]; 3]);
-        for (channel, table) in tables.iter_mut().enumerate() {
-            for (level, element) in (0..=255).zip(table) {
-                *element = T::from_level(level, channel, normalize);
-            }
-        }
-        Places { tables, layout, color, size }
+impl Places {
+    pub(super) fn new(size: Size, layout: Layout, color: Color) -> Self {
+        Places { layout, color, size }
     }
 
-    /// Writes line `y` (`[width, 3]` levels, RGB) of the picture into `row`, the
-    /// picture's whole place in the batch (`3 * height * width` elements).
-    pub(super) fn write(&self, y: usize, line: &[u8], row: &mut [T]) {
-        let (width, height) = (self.size.width as usize, self.size.height as usize);
-        let (pixels, _) = line.as_chunks::<3>();
-        let [red, green, blue] = &*self.tables;
+    /// Elements of one picture.
+    pub(super) fn len(&self) -> usize {
+        self.color.channels() * self.size.pixels()
+    }
+
+    /// The channels, 0 red to 2 blue, in the order of the batch.
+    fn order(&self) -> [usize; 3] {
+        match self.color {
+            Color::Rgb | Color::Grey => [0, 1, 2],
+            Color::Bgr => [2, 1, 0],
+        }
+    }
+
+    /// Writes line `y` of the picture into `row`, the picture's whole place in
+    /// the batch. `line` is planar, `[channel, width]` levels in the order red,
+    /// green, blue; a line of one channel stands for all three. `pixels` is
+    /// scratch.
+    pub(super) fn write<T: Convert>(
+        &self,
+        isa: Isa,
+        scales: &Scales<T>,
+        y: usize,
+        line: &[u8],
+        pixels: &mut Vec<u8>,
+        row: &mut [T],
+    ) {
+        let width = self.size.width as usize;
+        let plane = |channel: usize| match line.len() > width {
+            true => &line[channel * width..][..width],
+            false => line,
+        };
+        if self.color == Color::Grey {
+            return T::convert(isa, plane(0), &scales[0], &mut row[y * width..][..width]);
+        }
+        let order = self.order();
         match self.layout {
             Layout::Chw => {
-                let (first, rest) = row.split_at_mut(height * width);
-                let (second, third) = rest.split_at_mut(height * width);
-                let mut planes =
-                    [first, second, third].map(|plane| &mut plane[y * width..][..width]);
-                if self.color == Color::Bgr {
-                    planes.reverse();
-                }
-                let [reds, greens, blues] = planes;
-                let places = reds.iter_mut().zip(greens).zip(blues);
-                for (((r, g), b), pixel) in places.zip(pixels) {
-                    *r = red[usize::from(pixel[0])];
-                    *g = green[usize::from(pixel[1])];
-                    *b = blue[usize::from(pixel[2])];
+                let planes = row.chunks_exact_mut(self.size.pixels());
+                for (to, channel) in planes.zip(order) {
+                    let to = &mut to[y * width..][..width];
+                    T::convert(isa, plane(channel), &scales[channel], to);
                 }
             }
             Layout::Hwc => {
-                let (places, _) = row[y * 3 * width..][..3 * width].as_chunks_mut::<3>();
-                for (place, pixel) in places.iter_mut().zip(pixels) {
-                    let (r, g, b) = (
-                        red[usize::from(pixel[0])],
-                        green[usize::from(pixel[1])],
-                        blue[usize::from(pixel[2])],
-                    );
-                    *place = if self.color == Color::Bgr { [b, g, r] } else { [r, g, b] };
+                refill(pixels, 3 * width);
+                let pixels = &mut pixels[..3 * width];
+                kernel::interleave(isa, order.map(plane), pixels);
+                let to = &mut row[y * 3 * width..][..3 * width];
+                T::convert_pixels(isa, pixels, order.map(|channel| &scales[channel]), to);
+            }
+        }
+    }
+
+    /// Turns a whole row of levels, in its places already, into elements.
+    #[allow(dead_code, reason = "the cache's side of the transform")]
+    pub(super) fn convert<T: Convert>(
+        &self,
+        isa: Isa,
+        scales: &Scales<T>,
+        levels: &[u8],
+        row: &mut [T],
+    ) {
+        let order = self.order();
+        match (self.color, self.layout) {
+            (Color::Grey, _) => T::convert(isa, levels, &scales[0], row),
+            (_, Layout::Chw) => {
+                let plane = self.size.pixels();
+                let planes = levels.chunks_exact(plane).zip(row.chunks_exact_mut(plane));
+                for ((levels, to), channel) in planes.zip(order) {
+                    T::convert(isa, levels, &scales[channel], to);
                 }
+            }
+            (_, Layout::Hwc) => {
+                T::convert_pixels(isa, levels, order.map(|channel| &scales[channel]), row);
             }
         }
     }
@@ -65,16 +99,32 @@ impl<T: Element> Places<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Normalize;
+    use crate::element::Element;
+    use crate::transform::kernel::Scale;
 
     const SIZE: Size = Size { width: 2, height: 2 };
-    const LINES: [[u8; 6]; 2] = [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]];
+    /// Reds, greens and blues of two lines of two pixels.
+    const LINES: [[u8; 6]; 2] = [[1, 4, 2, 5, 3, 6], [7, 10, 8, 11, 9, 12]];
 
     fn write<T: Element>(layout: Layout, color: Color, normalize: &Normalize) -> Vec<T> {
-        let places = Places::<T>::new(SIZE, layout, color, normalize);
-        let mut row = vec![T::default(); 12];
+        let places = Places::new(SIZE, layout, color);
+        let scales = Scale::all(normalize);
+        let mut row = vec![T::default(); places.len()];
         for (y, line) in LINES.iter().enumerate() {
-            places.write(y, line, &mut row);
+            places.write(Isa::detect(), &scales, y, line, &mut Vec::new(), &mut row);
         }
+        let levels = {
+            let mut levels = vec![0; places.len()];
+            let scales = Scale::all(&Normalize::UNIT);
+            for (y, line) in LINES.iter().enumerate() {
+                places.write(Isa::detect(), &scales, y, line, &mut Vec::new(), &mut levels);
+            }
+            levels
+        };
+        let mut converted = vec![T::default(); places.len()];
+        places.convert(Isa::detect(), &scales, &levels, &mut converted);
+        assert_eq!(converted, row, "levels converted later");
         row
     }
 
@@ -85,6 +135,21 @@ mod tests {
         assert_eq!(levels(Layout::Chw, Color::Bgr), [3, 6, 9, 12, 2, 5, 8, 11, 1, 4, 7, 10]);
         assert_eq!(levels(Layout::Hwc, Color::Rgb), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         assert_eq!(levels(Layout::Hwc, Color::Bgr), [3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10]);
+        assert_eq!(levels(Layout::Hwc, Color::Grey), [1, 4, 7, 10]);
+        assert_eq!(levels(Layout::Chw, Color::Grey), [1, 4, 7, 10]);
+    }
+
+    #[test]
+    fn a_line_without_colour_stands_for_all_three() {
+        let scales = Scale::all(&Normalize::UNIT);
+        for (layout, expected) in
+            [(Layout::Chw, [5, 6, 5, 6, 5, 6]), (Layout::Hwc, [5, 5, 5, 6, 6, 6])]
+        {
+            let places = Places::new(Size { width: 2, height: 1 }, layout, Color::Rgb);
+            let mut row = [0; 6];
+            places.write(Isa::detect(), &scales, 0, &[5, 6], &mut Vec::new(), &mut row);
+            assert_eq!(row, expected);
+        }
     }
 
     #[test]

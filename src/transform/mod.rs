@@ -1,117 +1,353 @@
-//! Transform: RGB pixels to a row of the batch, in one pass.
+//! Transform: a picture's pixels to a row of the batch, in one pass.
 //!
 //! ```text
-//! geometry    sizes -> which window of which scaling (pure)
-//! bilinear  } source rows -> finished lines of 8-bit levels, one at a time
-//! triangle  }
-//! layout      a line -> elements in their places of the batch
+//! geometry     sizes and draws -> which window of which scaling of which area (pure)
+//! separable    source rows in order -> finished lines of 8-bit levels, one at a time
+//!   bilinear     by two taps, as OpenCV
+//!   antialias    by windows that widen when shrinking, as Pillow
+//! layout       a line -> elements in their places of the batch
+//! kernel       the loops of all of them, once for each instruction set
 //! ```
 //!
 //! A resize ends in 8 bits, whatever the element type. Each element is written
 //! once; between the pixels and the batch there are only a few rows of scratch.
 
+mod antialias;
 mod axis;
 mod bilinear;
 mod geometry;
+mod kernel;
 mod layout;
 #[cfg(test)]
 mod reference;
-mod triangle;
+mod separable;
 
 use std::fmt;
 
+use antialias::{Antialias, Kernel};
 use axis::Axis;
-use geometry::Plan;
+use bilinear::Bilinear;
+use kernel::{Isa, Scale, Scales};
 use layout::Places;
+use separable::{Progress, refill, region};
 
 use crate::config::{Color, Filter, Fit, Layout, Normalize, Size};
 use crate::element::Element;
+use crate::random::Draws;
 
-/// What becomes of every picture: immutable, shared by all threads.
+pub use geometry::Region;
+pub(crate) use geometry::View;
+pub(crate) use kernel::Convert;
+
+/// Bytes behind a row that the fastest loops like to have.
+const BEHIND: usize = 16;
+
+/// What is to become of every picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Look {
+    pub(crate) size: Size,
+    pub(crate) fit: Fit,
+    pub(crate) filter: Filter,
+    /// The probability that left and right change places.
+    pub(crate) flip: f64,
+    pub(crate) layout: Layout,
+    pub(crate) color: Color,
+    pub(crate) normalize: Normalize,
+    pub(crate) seed: u64,
+}
+
+/// Which sample of which epoch a picture is: what is drawn for it depends on
+/// nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) epoch: u64,
+    pub(crate) position: u64,
+}
+
+/// How a picture's pixels come: their size, and 3 channels (red, green, blue) or
+/// 1 of lightness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) size: Size,
+    pub(crate) channels: usize,
+}
+
+impl Form {
+    /// Bytes of a row.
+    fn stride(self) -> usize {
+        self.channels * self.size.width as usize
+    }
+
+    /// Bytes of the whole picture.
+    pub(crate) fn bytes(self) -> usize {
+        self.channels * self.size.pixels()
+    }
+}
+
+/// Turns pictures into rows of the batch: immutable, shared by all threads.
 pub(crate) struct Transform<T: Element> {
-    size: Size,
-    fit: Fit,
-    filter: Filter,
-    places: Places<T>,
+    look: Look,
+    places: Places,
+    scales: Box<Scales<T>>,
+    /// Levels as they are.
+    #[allow(dead_code, reason = "the cache's side of the transform")]
+    levels: Box<Scales<u8>>,
+    isa: Isa,
 }
 
 impl<T: Element> Transform<T> {
-    /// Builds the tables. No side of `size` is zero.
+    /// Builds the tables. No side of the size is zero.
     #[must_use]
-    pub(crate) fn new(
-        size: Size,
-        fit: Fit,
-        filter: Filter,
-        layout: Layout,
-        color: Color,
-        normalize: Normalize,
-    ) -> Self {
-        Transform { size, fit, filter, places: Places::new(size, layout, color, &normalize) }
+    pub(crate) fn new(look: Look) -> Self {
+        Transform {
+            look,
+            places: Places::new(look.size, look.layout, look.color),
+            scales: Scale::all(&look.normalize),
+            levels: Scale::all(&Normalize::UNIT),
+            isa: Isa::detect(),
+        }
     }
 
-    /// Elements of one picture: `3 * height * width`.
+    /// Elements of one picture: `channels * height * width`.
     #[must_use]
     pub(crate) fn row_len(&self) -> usize {
-        3 * self.size.height as usize * self.size.width as usize
+        self.places.len()
     }
 
-    /// Writes one picture's row of the batch.
-    ///
-    /// `pixels` is RGB8 `[source.height, source.width, 3]`, row-major and
-    /// upright. `row` has [`row_len`](Self::row_len) elements, every one of
-    /// which is written: `[3, height, width]` or `[height, width, 3]`.
+    /// Whether only lightness is wanted.
+    pub(crate) fn wants_grey(&self) -> bool {
+        self.look.color == Color::Grey
+    }
+
+    /// Makes `scratch` ready for a picture that comes in this form; the part of
+    /// it that will be looked at.
     ///
     /// # Panics
     ///
-    /// When a length does not fit, or a side of `source` is zero.
-    pub(crate) fn apply(&self, pixels: &[u8], source: Size, scratch: &mut Scratch, row: &mut [T]) {
-        assert!(source.width > 0 && source.height > 0, "a source of {source} has no pixels");
-        let len = 3 * source.width as usize * source.height as usize;
-        assert_eq!(pixels.len(), len, "pixels do not fit a source of {source}");
-        assert_eq!(row.len(), self.row_len(), "the row does not fit {}", self.size);
-        let plan = Plan::new(source, self.fit, self.size);
-        let axes = Axis::both(source, plan, self.size);
-        let line_len = 3 * self.size.width as usize;
-        if scratch.line.len() != line_len {
-            scratch.line.clear();
-            scratch.line.reserve_exact(line_len);
-            scratch.line.resize(line_len, 0);
-        }
-        let emit = |y: usize, line: &[u8]| self.places.write(y, line, row);
-        match self.filter {
-            Filter::OpencvBilinear => {
-                scratch.bilinear.run(pixels, axes, &mut scratch.line, emit);
-            }
-            Filter::Bilinear => scratch.triangle.run(pixels, axes, &mut scratch.line, emit),
-        }
+    /// When a side of the picture is zero.
+    pub(crate) fn begin(&self, form: Form, turn: Turn, scratch: &mut Scratch) -> Region {
+        let Size { width, height } = form.size;
+        assert!(width > 0 && height > 0, "a picture of {} has no pixels", form.size);
+        let Look { size, fit, flip, seed, .. } = self.look;
+        let draws = Draws::new(&[seed, turn.epoch, turn.position, AUGMENT]);
+        let view = View::new(form.size, fit, flip, size, draws);
+        let axes = Axis::both(&view, size);
+        let channels = if self.wants_grey() { 1 } else { form.channels };
+        scratch.prepare(form, channels, self.look.filter, axes);
+        scratch.region(size.height as usize)
+    }
+
+    /// Takes the picture's next rows, `[rows, width, channel]`, of which the
+    /// first is number `top`, and writes what they complete into `row`, the
+    /// picture's whole place in the batch.
+    ///
+    /// # Panics
+    ///
+    /// When rows are missing or a length does not fit.
+    pub(crate) fn push(&self, top: usize, pixels: &[u8], scratch: &mut Scratch, row: &mut [T]) {
+        self.push_into(&self.scales, top, pixels, scratch, row);
+    }
+
+    /// Whether every element has been written since [`begin`](Self::begin).
+    pub(crate) fn is_complete(&self, scratch: &Scratch) -> bool {
+        scratch.progress.target == self.look.size.height as usize
+    }
+
+    /// The whole picture at once, `[height, width, channel]`, upright.
+    #[cfg(test)]
+    pub(crate) fn apply(
+        &self,
+        pixels: &[u8],
+        form: Form,
+        turn: Turn,
+        scratch: &mut Scratch,
+        row: &mut [T],
+    ) {
+        assert_eq!(pixels.len(), form.bytes(), "pixels do not fit a picture of {}", form.size);
+        self.begin(form, turn, scratch);
+        self.push(0, pixels, scratch, row);
+    }
+
+    /// As [`push`](Self::push), but writes 8-bit levels: what a `u8` batch
+    /// would hold. [`convert`](Self::convert) makes elements of them.
+    #[allow(dead_code, reason = "the cache's side of the transform")]
+    pub(crate) fn push_levels(
+        &self,
+        top: usize,
+        pixels: &[u8],
+        scratch: &mut Scratch,
+        levels: &mut [u8],
+    ) {
+        self.push_into(&self.levels, top, pixels, scratch, levels);
+    }
+
+    /// Turns a row of levels into the elements that [`push`](Self::push) would
+    /// have written.
+    ///
+    /// # Panics
+    ///
+    /// When a length is not [`row_len`](Self::row_len).
+    #[allow(dead_code, reason = "the cache's side of the transform")]
+    pub(crate) fn convert(&self, levels: &[u8], row: &mut [T]) {
+        assert_eq!((levels.len(), row.len()), (self.row_len(), self.row_len()));
+        self.places.convert(self.isa, &self.scales, levels, row);
+    }
+
+    fn push_into<E: Element>(
+        &self,
+        scales: &Scales<E>,
+        top: usize,
+        pixels: &[u8],
+        scratch: &mut Scratch,
+        row: &mut [E],
+    ) {
+        assert_eq!(row.len(), self.row_len(), "the row does not fit {}", self.look.size);
+        let (isa, places) = (self.isa, &self.places);
+        scratch.push(isa, top, pixels, |y, line, spare| {
+            places.write(isa, scales, y, line, spare, row);
+        });
     }
 }
+
+/// Scales a whole picture to `size`, stretched: `out` is `[height, width,
+/// channel]`.
+#[allow(dead_code, reason = "the cache's side of the transform")]
+pub(crate) fn resize(
+    pixels: &[u8],
+    form: Form,
+    size: Size,
+    filter: Filter,
+    scratch: &mut Scratch,
+    out: &mut [u8],
+) {
+    assert_eq!(out.len(), Form { size, ..form }.bytes(), "the result does not fit {size}");
+    let isa = Isa::detect();
+    let view = View::new(form.size, Fit::Stretch, 0.0, size, Draws::new(&[]));
+    scratch.prepare(form, form.channels, filter, Axis::both(&view, size));
+    let stride = Form { size, ..form }.stride();
+    let width = size.width as usize;
+    scratch.push(isa, 0, pixels, |y, line, _| {
+        let to = &mut out[y * stride..][..stride];
+        match form.channels {
+            1 => to.copy_from_slice(line),
+            _ => kernel::interleave(isa, [0, 1, 2].map(|c| &line[c * width..][..width]), to),
+        }
+    });
+}
+
+/// Keeps the draws of augmentation apart from others with the same key.
+const AUGMENT: u64 = 1;
 
 impl<T: Element> fmt::Debug for Transform<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transform")
-            .field("size", &self.size)
-            .field("fit", &self.fit)
-            .field("filter", &self.filter)
+            .field("look", &self.look)
+            .field("isa", &self.isa)
             .finish_non_exhaustive()
     }
 }
 
-/// The memory of one thread for its transforms: a few rows, and the weights of
-/// the shape seen last. It grows with what it meets and is used again.
+/// The memory of one thread for its transforms: a few rows, the weights of the
+/// shape seen last, and how far the picture in hand has come. It grows with what
+/// it meets and is used again.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    bilinear: bilinear::Bilinear,
-    triangle: triangle::Triangle,
-    /// One finished line, `[width, 3]`.
+    bilinear: Bilinear,
+    antialias: Antialias,
+    /// The filter in use; `None` for the two taps of OpenCV.
+    kernel: Option<Kernel>,
+    form: Option<Form>,
+    /// Channels that are filtered.
+    channels: usize,
+    progress: Progress,
+    /// A source row whose colour has been taken away.
+    grey: Vec<u8>,
+    /// One finished line, `[channel, width]`.
     line: Vec<u8>,
+    line_len: usize,
+    /// The same, `[width, channel]`.
+    spare: Vec<u8>,
 }
 
 impl Scratch {
+    fn prepare(&mut self, form: Form, channels: usize, filter: Filter, axes: (Axis, Axis)) {
+        self.progress = Progress::default();
+        self.form = Some(form);
+        self.channels = channels;
+        self.kernel = kernel_of(filter);
+        match self.kernel {
+            None => self.bilinear.prepare(channels, form.size.width, axes),
+            Some(kernel) => self.antialias.prepare(kernel, channels, axes),
+        }
+        self.line_len = channels * axes.0.count as usize;
+        refill(&mut self.line, self.line_len);
+    }
+
+    /// What of the picture will be looked at.
+    fn region(&self, height: usize) -> Region {
+        match self.kernel {
+            None => region(&self.bilinear, height),
+            Some(_) => region(&self.antialias, height),
+        }
+    }
+
+    /// Finished lines go to `emit`, with memory for turning them.
+    fn push(
+        &mut self,
+        isa: Isa,
+        top: usize,
+        pixels: &[u8],
+        mut emit: impl FnMut(usize, &[u8], &mut Vec<u8>),
+    ) {
+        let Scratch { bilinear, antialias, progress, grey, line, spare, .. } = self;
+        let Some(form) = self.form else { unreachable!("begun before rows come") };
+        let stride = form.stride();
+        let rows = top..top + pixels.len() / stride;
+        assert_eq!(pixels.len() % stride, 0, "half a row");
+        assert!(rows.end <= form.size.height as usize, "more rows than the picture has");
+        let take_colour = self.channels < form.channels;
+        let from = |row: usize, filter: &mut dyn FnMut(&[u8])| {
+            let bytes = &pixels[(row - top) * stride..];
+            if take_colour {
+                let width = form.size.width as usize;
+                refill(grey, width + BEHIND);
+                lightness(&bytes[..stride], &mut grey[..width]);
+                filter(grey);
+            } else {
+                filter(bytes);
+            }
+        };
+        let line = &mut line[..self.line_len];
+        let emit = |y: usize, line: &[u8]| emit(y, line, spare);
+        match self.kernel {
+            None => progress.push(isa, bilinear, rows, from, line, emit),
+            Some(_) => progress.push(isa, antialias, rows, from, line, emit),
+        }
+    }
+
     /// Bytes allocated, to hold against the bound.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
-        self.bilinear.bytes() + self.triangle.bytes() + self.line.capacity()
+        let rows = self.grey.capacity() + self.line.capacity() + self.spare.capacity();
+        self.bilinear.bytes() + self.antialias.bytes() + rows
+    }
+}
+
+fn kernel_of(filter: Filter) -> Option<Kernel> {
+    match filter {
+        Filter::OpencvBilinear => None,
+        Filter::Bilinear => Some(Kernel::Triangle),
+        Filter::Bicubic => Some(Kernel::Cubic),
+        Filter::Lanczos => Some(Kernel::Lanczos),
+    }
+}
+
+/// The lightness of RGB pixels: `0.299 R + 0.587 G + 0.114 B` (ITU-R BT.601) in 15
+/// bits, rounded, as OpenCV's `COLOR_RGB2GRAY`.
+fn lightness(pixels: &[u8], to: &mut [u8]) {
+    for (to, &[r, g, b]) in to.iter_mut().zip(pixels.as_chunks::<3>().0) {
+        let sum = 9_798 * u32::from(r) + 19_235 * u32::from(g) + 3_735 * u32::from(b);
+        *to = ((sum + (1 << 14)) >> 15) as u8;
     }
 }
 
@@ -121,9 +357,9 @@ impl Scratch {
 #[must_use]
 pub(crate) fn scratch_bound(size: Size, filter: Filter, max_side: u32) -> u64 {
     let (width, height) = (u64::from(size.width), u64::from(size.height));
-    let rows = match filter {
-        Filter::OpencvBilinear => bilinear::bound(width, height),
-        Filter::Bilinear => triangle::bound(width, height, max_side.into()),
+    let rows = match kernel_of(filter) {
+        None => bilinear::bound(width, height),
+        Some(kernel) => antialias::bound(kernel, width, height, max_side.into()),
     };
-    rows + 3 * width
+    rows + 2 * 3 * width + u64::from(max_side) + BEHIND as u64
 }

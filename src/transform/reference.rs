@@ -1,49 +1,74 @@
 //! The filters once more, slow and obvious, in floating point; the fast ones
-//! must agree within one level.
+//! must agree within rounding.
 
 use proptest::prelude::*;
 
-use super::{Scratch, Transform, scratch_bound};
+use super::{Form, Look, Region, Scratch, Transform, Turn, View, resize, scratch_bound};
 use crate::config::{Color, Filter, Fit, Layout, Normalize, Size};
-use crate::transform::geometry::Plan;
+use crate::random::Draws;
 
-/// Source pixels and weights of target pixel `x` of the scaled axis.
-fn weights(filter: Filter, source: u32, resized: u32, x: u32) -> Vec<(u32, f64)> {
+const FILTERS: [Filter; 4] =
+    [Filter::OpencvBilinear, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos];
+
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) }
+}
+
+/// A filter's weight `x` target pixels from its centre, and how far it reaches.
+fn kernel(filter: Filter, x: f64) -> (f64, f64) {
+    let x = x.abs();
+    match filter {
+        Filter::OpencvBilinear | Filter::Bilinear => ((1.0 - x).max(0.0), 1.0),
+        Filter::Bicubic if x < 1.0 => (1.5 * x.powi(3) - 2.5 * x.powi(2) + 1.0, 2.0),
+        Filter::Bicubic if x < 2.0 => (-0.5 * x.powi(3) + 2.5 * x.powi(2) - 4.0 * x + 2.0, 2.0),
+        Filter::Bicubic => (0.0, 2.0),
+        Filter::Lanczos if x < 3.0 => (sinc(x) * sinc(x / 3.0), 3.0),
+        Filter::Lanczos => (0.0, 3.0),
+    }
+}
+
+/// Source pixels and weights of target pixel `x` of an area of `source` pixels
+/// from `start` on, scaled to `resized`.
+fn weights(filter: Filter, start: u32, source: u32, resized: u32, x: u32) -> Vec<(u32, f64)> {
     let scale = f64::from(source) / f64::from(resized);
     let centre = (f64::from(x) + 0.5) * scale;
-    // A triangle of half width one is bilinear interpolation; edges differ.
-    let stretch = if filter == Filter::Bilinear { scale.max(1.0) } else { 1.0 };
-    let weigh = |at: i64| (1.0 - ((at as f64 + 0.5 - centre) / stretch).abs()).max(0.0);
-    let around = (centre - stretch).floor() as i64 - 1..=(centre + stretch).ceil() as i64 + 1;
+    let stretch = if filter == Filter::OpencvBilinear { 1.0 } else { scale.max(1.0) };
+    let weigh = |at: i64| kernel(filter, (at as f64 + 0.5 - centre) / stretch).0;
+    let reach = kernel(filter, 0.0).1 * stretch;
+    let around = (centre - reach).floor() as i64 - 1..=(centre + reach).ceil() as i64 + 1;
     let last = i64::from(source) - 1;
     let all: Vec<(i64, f64)> = match filter {
         // Beyond the edge there are copies of the edge.
         Filter::OpencvBilinear => around.map(|at| (at.clamp(0, last), weigh(at))).collect(),
         // Beyond the edge there is nothing.
-        Filter::Bilinear => {
-            around.filter(|at| (0..=last).contains(at)).map(|at| (at, weigh(at))).collect()
-        }
+        _ => around.filter(|at| (0..=last).contains(at)).map(|at| (at, weigh(at))).collect(),
     };
     let sum: f64 = all.iter().map(|(_, weight)| weight).sum();
-    all.into_iter().map(|(at, weight)| (at as u32, weight / sum)).collect()
+    all.into_iter().map(|(at, weight)| (start + at as u32, weight / sum)).collect()
 }
 
-/// The window's levels before rounding, `[height, width, 3]`.
-fn slow(pixels: &[u8], source: Size, fit: Fit, filter: Filter, target: Size) -> Vec<f64> {
-    let plan = Plan::new(source, fit, target);
+/// The window's levels before the last rounding, `[height, width, channel]`. The
+/// antialiased filters round once more, between their passes.
+fn slow(pixels: &[u8], form: Form, view: View, filter: Filter, target: Size) -> Vec<f64> {
+    let View { area, resized, left, top, flip } = view;
+    let (width, channels) = (form.size.width as usize, form.channels);
+    let columns: Vec<_> = (0..target.width)
+        .map(|x| if flip { target.width - 1 - x } else { x })
+        .map(|x| weights(filter, area.left, area.width, resized.width, left + x))
+        .collect();
+    let across = |row: u32, x: usize, c: usize| {
+        let level =
+            |at: u32| f64::from(pixels[channels * (row as usize * width + at as usize) + c]);
+        let sum: f64 = columns[x].iter().map(|&(at, weight)| weight * level(at)).sum();
+        if filter == Filter::OpencvBilinear { sum } else { (sum + 0.5).floor().clamp(0.0, 255.0) }
+    };
     let mut levels = Vec::new();
     for y in 0..target.height {
-        let rows = weights(filter, source.height, plan.resized.height, plan.top + y);
-        for x in 0..target.width {
-            let columns = weights(filter, source.width, plan.resized.width, plan.left + x);
-            for c in 0..3 {
-                let level = |&(row, a): &(u32, f64), &(column, b): &(u32, f64)| {
-                    let at = 3 * (row as usize * source.width as usize + column as usize) + c;
-                    a * b * f64::from(pixels[at])
-                };
-                let sum: f64 =
-                    rows.iter().flat_map(|r| columns.iter().map(move |k| level(r, k))).sum();
-                levels.push(sum);
+        let rows = weights(filter, area.top, area.height, resized.height, top + y);
+        for x in 0..target.width as usize {
+            for c in 0..channels {
+                let sum: f64 = rows.iter().map(|&(row, weight)| weight * across(row, x, c)).sum();
+                levels.push(sum.clamp(0.0, 255.0));
             }
         }
     }
@@ -51,52 +76,74 @@ fn slow(pixels: &[u8], source: Size, fit: Fit, filter: Filter, target: Size) -> 
 }
 
 /// Noise, the hardest of pictures, the same for the same seed.
-fn noise(source: Size, seed: u32) -> Vec<u8> {
+fn noise(form: Form, seed: u32) -> Vec<u8> {
     let mut state = seed | 1;
-    let len = 3 * source.width as usize * source.height as usize;
     let step = |_| {
         state = state.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
         (state >> 24) as u8
     };
-    (0..len).map(step).collect()
+    (0..form.bytes()).map(step).collect()
 }
 
 fn size(width: u32, height: u32) -> Size {
     Size { width, height }
 }
 
-fn compare(source: Size, fit: Fit, filter: Filter, target: Size, scratch: &mut Scratch) {
-    let pixels = noise(source, source.width * 31 + source.height);
-    let transform =
-        Transform::<u8>::new(target, fit, filter, Layout::Hwc, Color::Rgb, Normalize::UNIT);
+fn rgb(size: Size) -> Form {
+    Form { size, channels: 3 }
+}
+
+fn look(size: Size, fit: Fit, filter: Filter) -> Look {
+    let (layout, color, normalize) = (Layout::Hwc, Color::Rgb, Normalize::UNIT);
+    Look { size, fit, filter, flip: 0.0, layout, color, normalize, seed: 9 }
+}
+
+fn compare(form: Form, look: Look, scratch: &mut Scratch) {
+    let Look { fit, filter, size: target, .. } = look;
+    let source = form.size;
+    let pixels = noise(form, source.width * 31 + source.height);
+    let look = if form.channels == 1 { Look { color: Color::Grey, ..look } } else { look };
+    let transform = Transform::<u8>::new(look);
+    let turn = Turn { epoch: 1, position: u64::from(source.width) };
     let mut row = vec![77; transform.row_len()];
-    transform.apply(&pixels, source, scratch, &mut row);
-    let expected = slow(&pixels, source, fit, filter, target);
+    transform.apply(&pixels, form, turn, scratch, &mut row);
+    let draws = Draws::new(&[look.seed, turn.epoch, turn.position, super::AUGMENT]);
+    let view = View::new(source, fit, look.flip, target, draws);
+    let expected = slow(&pixels, form, view, filter, target);
     for (place, (got, want)) in row.iter().zip(&expected).enumerate() {
         let off = (f64::from(*got) - want).abs();
-        // Half a level is rounding; each of two passes has one to lose.
-        assert!(off < 1.01, "{source} -> {target} {fit} {filter}, at {place}: {got} for {want}");
+        // Half a level is rounding; a first pass that rounds a tie the other way
+        // costs another, times a weight that can be somewhat above one.
+        assert!(off < 1.7, "{source} -> {target} {fit} {filter}, at {place}: {got} for {want}");
     }
     let bound = scratch_bound(target, filter, source.width.max(source.height));
     let fresh = {
         let mut scratch = Scratch::default();
-        transform.apply(&pixels, source, &mut scratch, &mut row);
+        transform.apply(&pixels, form, turn, &mut scratch, &mut row);
         scratch.bytes() as u64
     };
     assert!(fresh <= bound, "{source} -> {target} {filter}: {fresh} bytes, bound {bound}");
 }
 
 #[test]
-fn both_filters_agree_with_the_formula() {
+fn every_filter_agrees_with_the_formula() {
     let sides = [(1, 1), (1, 9), (9, 1), (2, 2), (3, 5), (16, 16), (31, 17), (50, 40), (200, 3)];
-    let fits = [Fit::Stretch, Fit::Crop { shorter: None }, Fit::Crop { shorter: Some(24) }];
+    let fits = [
+        Fit::Stretch,
+        Fit::Crop { shorter: None },
+        Fit::Crop { shorter: Some(24) },
+        Fit::random_crop(),
+    ];
     // One scratch for all: what a picture leaves must not reach the next.
     let mut scratch = Scratch::default();
     for (sw, sh) in sides {
         for (tw, th) in [(1, 1), (16, 16), (8, 20), (24, 7), (23, 1)] {
             for fit in fits {
-                for filter in [Filter::OpencvBilinear, Filter::Bilinear] {
-                    compare(size(sw, sh), fit, filter, size(tw, th), &mut scratch);
+                for filter in FILTERS {
+                    for channels in [1, 3] {
+                        let form = Form { size: size(sw, sh), channels };
+                        compare(form, look(size(tw, th), fit, filter), &mut scratch);
+                    }
                 }
             }
         }
@@ -105,39 +152,139 @@ fn both_filters_agree_with_the_formula() {
 
 #[test]
 fn a_picture_of_the_wanted_size_is_kept_to_the_bit() {
-    let source = size(37, 29);
-    let pixels = noise(source, 5);
-    for filter in [Filter::OpencvBilinear, Filter::Bilinear] {
-        let transform = Transform::<u8>::new(
-            source,
-            Fit::Stretch,
-            filter,
-            Layout::Hwc,
-            Color::Rgb,
-            Normalize::UNIT,
-        );
+    let form = rgb(size(37, 29));
+    let pixels = noise(form, 5);
+    for filter in FILTERS {
+        let transform = Transform::<u8>::new(look(form.size, Fit::Stretch, filter));
         let mut row = vec![0; transform.row_len()];
-        transform.apply(&pixels, source, &mut Scratch::default(), &mut row);
+        transform.apply(&pixels, form, Turn::default(), &mut Scratch::default(), &mut row);
         assert_eq!(row, pixels, "{filter}");
     }
 }
 
 #[test]
 fn white_stays_white_and_black_black() {
-    for filter in [Filter::OpencvBilinear, Filter::Bilinear] {
+    for filter in FILTERS {
         for level in [0, 255] {
-            let transform = Transform::<u8>::new(
-                size(31, 33),
-                Fit::Stretch,
-                filter,
-                Layout::Chw,
-                Color::Bgr,
-                Normalize::UNIT,
-            );
+            let look = look(size(31, 33), Fit::Stretch, filter);
+            let look = Look { layout: Layout::Chw, color: Color::Bgr, ..look };
+            let transform = Transform::<u8>::new(look);
             let mut row = vec![9; transform.row_len()];
-            let source = size(100, 7);
-            transform.apply(&vec![level; 2100], source, &mut Scratch::default(), &mut row);
+            let (form, pixels) = (rgb(size(100, 7)), vec![level; 2100]);
+            transform.apply(&pixels, form, Turn::default(), &mut Scratch::default(), &mut row);
             assert!(row.iter().all(|&found| found == level), "{filter} {level}");
+        }
+    }
+}
+
+/// Bands of any height, with rows to come or none that count any more, give what
+/// the whole picture gives.
+#[test]
+fn a_picture_may_come_in_bands() {
+    let form = rgb(size(61, 47));
+    let (pixels, stride) = (noise(form, 3), 3 * 61);
+    for filter in FILTERS {
+        for fit in [Fit::Stretch, Fit::Crop { shorter: Some(40) }, Fit::random_crop()] {
+            let look = Look { flip: 0.5, ..look(size(24, 20), fit, filter) };
+            let transform = Transform::<f32>::new(look);
+            let (turn, mut scratch) = (Turn { epoch: 2, position: 8 }, Scratch::default());
+            let mut whole = vec![0.0; transform.row_len()];
+            transform.apply(&pixels, form, turn, &mut scratch, &mut whole);
+            assert!(transform.is_complete(&scratch));
+            for height in [1, 2, 7, 8, 16, 46] {
+                let mut row = vec![9.0; transform.row_len()];
+                let region = transform.begin(form, turn, &mut scratch);
+                let mut masked = pixels.clone();
+                mask(&mut masked, form, region);
+                for (band, pixels) in masked.chunks(height * stride).enumerate() {
+                    if band * height >= (region.top + region.height) as usize {
+                        break;
+                    }
+                    assert!(!transform.is_complete(&scratch));
+                    transform.push(band * height, pixels, &mut scratch, &mut row);
+                }
+                assert!(transform.is_complete(&scratch), "{filter} {fit} bands of {height}");
+                assert_eq!(row, whole, "{filter} {fit} bands of {height}");
+            }
+        }
+    }
+}
+
+/// Inverts every pixel outside the region that is said to be looked at.
+fn mask(pixels: &mut [u8], form: Form, region: Region) {
+    let Region { left, top, width, height } = region;
+    for (at, value) in pixels.iter_mut().enumerate() {
+        let pixel = (at / form.channels) as u32;
+        let (x, y) = (pixel % form.size.width, pixel / form.size.width);
+        let inside = (left..left + width).contains(&x) && (top..top + height).contains(&y);
+        *value = if inside { *value } else { !*value };
+    }
+}
+
+#[test]
+fn levels_converted_are_what_is_written_at_once() {
+    let form = rgb(size(50, 40));
+    let pixels = noise(form, 8);
+    for layout in [Layout::Chw, Layout::Hwc] {
+        for color in [Color::Rgb, Color::Bgr, Color::Grey] {
+            let normalize = match color {
+                Color::Grey => Normalize { mean: [0.4; 3], std: [0.2; 3] },
+                _ => Normalize::IMAGENET,
+            };
+            let look = look(size(33, 21), Fit::Crop { shorter: None }, Filter::Bicubic);
+            let transform = Transform::<f32>::new(Look { layout, color, normalize, ..look });
+            let (mut scratch, turn) = (Scratch::default(), Turn::default());
+            let mut at_once = vec![0.0; transform.row_len()];
+            transform.apply(&pixels, form, turn, &mut scratch, &mut at_once);
+            let mut levels = vec![0; transform.row_len()];
+            transform.begin(form, turn, &mut scratch);
+            transform.push_levels(0, &pixels, &mut scratch, &mut levels);
+            let mut converted = vec![9.0; transform.row_len()];
+            transform.convert(&levels, &mut converted);
+            assert_eq!(at_once, converted, "{layout} {color}");
+        }
+    }
+}
+
+/// Lightness before the resize, whether the picture's colour is taken away here
+/// or by the decoder.
+#[test]
+fn colour_is_taken_away_before_the_resize() {
+    let form = rgb(size(31, 22));
+    let pixels = noise(form, 4);
+    let mut grey = vec![0; form.size.pixels()];
+    for (to, rgb) in grey.iter_mut().zip(pixels.chunks_exact(3)) {
+        let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(f64::from);
+        *to = (0.299 * r + 0.587 * g + 0.114 * b).round() as u8;
+    }
+    for filter in FILTERS {
+        let look = Look { color: Color::Grey, ..look(size(40, 9), Fit::Stretch, filter) };
+        let transform = Transform::<u8>::new(look);
+        let (mut ours, mut theirs) = (vec![0; 360], vec![9; 360]);
+        let (mut scratch, turn) = (Scratch::default(), Turn::default());
+        transform.apply(&pixels, form, turn, &mut scratch, &mut ours);
+        let form = Form { channels: 1, ..form };
+        transform.apply(&grey, form, turn, &mut scratch, &mut theirs);
+        let off = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(off <= Some(1), "{filter}: {off:?}");
+    }
+}
+
+#[test]
+fn a_picture_is_scaled_on_its_own() {
+    for channels in [1, 3] {
+        let form = Form { size: size(50, 40), channels };
+        let pixels = noise(form, 6);
+        let color = if channels == 1 { Color::Grey } else { Color::Rgb };
+        for filter in FILTERS {
+            let look = Look { color, ..look(size(35, 28), Fit::Stretch, filter) };
+            let transform = Transform::<u8>::new(look);
+            let mut expected = vec![0; transform.row_len()];
+            let mut scratch = Scratch::default();
+            transform.apply(&pixels, form, Turn::default(), &mut scratch, &mut expected);
+            let mut scaled = vec![9; expected.len()];
+            resize(&pixels, form, size(35, 28), filter, &mut scratch, &mut scaled);
+            assert_eq!(scaled, expected, "{filter} of {channels} channels");
         }
     }
 }
@@ -147,18 +294,28 @@ proptest! {
 
     #[test]
     fn any_shape_agrees_with_the_formula(
-        sw in 1u32..60, sh in 1u32..60, tw in 1u32..40, th in 1u32..40, which in 0usize..6,
+        sw in 1u32..60, sh in 1u32..60, tw in 1u32..40, th in 1u32..40, which in 0usize..16,
+        flip in 0u8..2,
     ) {
-        let fit = [Fit::Stretch, Fit::Crop { shorter: None }, Fit::Crop { shorter: Some(41) }][which / 2];
-        let filter = [Filter::OpencvBilinear, Filter::Bilinear][which % 2];
-        compare(size(sw, sh), fit, filter, size(tw, th), &mut Scratch::default());
+        let fits = [
+            Fit::Stretch,
+            Fit::Crop { shorter: None },
+            Fit::Crop { shorter: Some(41) },
+            Fit::random_crop(),
+        ];
+        let look = look(size(tw, th), fits[which / 4], FILTERS[which % 4]);
+        let look = Look { flip: f64::from(flip), ..look };
+        compare(rgb(size(sw, sh)), look, &mut Scratch::default());
     }
 
     /// Long sides shrink to few pixels without the scratch outgrowing its bound.
     #[test]
-    fn the_bound_holds_for_long_pictures(long in 1u32..5000, tw in 1u32..8, th in 1u32..8) {
+    fn the_bound_holds_for_long_pictures(
+        long in 1u32..5000, tw in 1u32..8, th in 1u32..8, which in 1usize..4,
+    ) {
         for source in [size(long, 1), size(1, long)] {
-            compare(source, Fit::Stretch, Filter::Bilinear, size(tw, th), &mut Scratch::default());
+            let look = look(size(tw, th), Fit::Stretch, FILTERS[which]);
+            compare(rgb(source), look, &mut Scratch::default());
         }
     }
 }

@@ -276,7 +276,7 @@ impl Picture for Tiny {
         0
     }
 
-    fn read_rgb8(self: Box<Self>, out: &mut [u8]) -> Result<(), Cause> {
+    fn read(self: Box<Self>, _: infeed::decode::Channels, out: &mut [u8]) -> Result<(), Cause> {
         match self.act {
             Act::PixelsError => return Err(Cause::new(CauseKind::Truncated, "scripted error")),
             Act::PixelsPanic => panic!("scripted panic of the pixels of {}", self.index),

@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
-use infeed::Element;
-use infeed::export::NpyWriter;
-use ndarray_npy::WritableElement;
+use infeed::export::{NpyElement, NpyWriter};
 
 use crate::args;
 use crate::run::Streaming;
 use crate::units::{Bytes, count};
 use crate::{Exit, Outcome};
 
-pub(crate) fn export<T: Element + WritableElement>(args: &args::Export) -> Outcome {
+pub(crate) fn export<T: NpyElement>(args: &args::Export) -> Outcome {
     if inside(&args.out, &args.dir) {
         let (out, dir) = (args.out.display(), args.dir.display());
         eprintln!("error: {out} lies inside {dir}, which is read. Choose a folder beside it");

@@ -23,28 +23,34 @@ pub(crate) struct Knobs {
     size: Size,
 
     /// stretch; crop: shorter side to size, centre cut out; crop:256: shorter
-    /// side to 256 first
+    /// side to 256 first; random-crop, or random-crop:AREA:RATIO, such as
+    /// random-crop:0.08,1:0.75,1.3333
     #[arg(long, default_value_t = Fit::default(), value_name = "FIT", help_heading = "Pixels")]
     fit: Fit,
 
-    /// opencv-bilinear (not antialiased) or bilinear (antialiased, as Pillow)
+    /// opencv-bilinear (not antialiased); bilinear, bicubic or lanczos
+    /// (antialiased, as Pillow)
     #[arg(long, default_value_t = Filter::default(), value_name = "FILTER", help_heading = "Pixels")]
     filter: Filter,
 
+    /// Probability that left and right change places
+    #[arg(long, default_value_t = 0.0, value_name = "P", help_heading = "Pixels")]
+    flip: f64,
+
     /// unit (0 to 1), imagenet, or MEAN:STD with three numbers each, such as
-    /// 0.5,0.5,0.5:0.2,0.2,0.2
+    /// 0.5,0.5,0.5:0.2,0.2,0.2, or one each for all channels
     #[arg(long, default_value = "unit", value_name = "NORM", value_parser = normalize, help_heading = "Pixels")]
     normalize: Normalize,
 
     /// Element type
-    #[arg(long, default_value = "f32", value_name = "TYPE", value_parser = PossibleValuesParser::new(["f32", "u8"]), help_heading = "Pixels")]
+    #[arg(long, default_value = "f32", value_name = "TYPE", value_parser = PossibleValuesParser::new(["f32", "f16", "bf16", "u8"]), help_heading = "Pixels")]
     dtype: String,
 
     /// Axes: chw or hwc
     #[arg(long, default_value_t = Layout::default(), value_name = "LAYOUT", help_heading = "Pixels")]
     layout: Layout,
 
-    /// Channels: rgb or bgr
+    /// Channels: rgb, bgr or grey
     #[arg(long, default_value_t = Color::default(), value_name = "COLOR", help_heading = "Pixels")]
     color: Color,
 
@@ -133,7 +139,12 @@ struct Timeout(Option<Duration>);
 
 impl Knobs {
     pub(crate) fn dtype(&self) -> Dtype {
-        if self.dtype == "u8" { Dtype::U8 } else { Dtype::F32 }
+        match &*self.dtype {
+            "u8" => Dtype::U8,
+            "f16" => Dtype::F16,
+            "bf16" => Dtype::Bf16,
+            _ => Dtype::F32,
+        }
     }
 
     /// The folder with its pattern.
@@ -162,6 +173,7 @@ impl Knobs {
             .size(self.size.width, self.size.height)
             .fit(self.fit)
             .filter(self.filter)
+            .flip(self.flip)
             .normalize(self.normalize.mean, self.normalize.std)
             .layout(self.layout)
             .color(self.color)
@@ -198,7 +210,11 @@ fn normalize(text: &str) -> Result<Normalize, String> {
     let three = |text: &str| -> Option<[f32; 3]> {
         let numbers: Vec<f32> =
             text.split(',').map_while(|part| part.trim().parse().ok()).collect();
-        (text.split(',').count() == 3).then(|| numbers.try_into().ok()).flatten()
+        match (text.split(',').count(), &numbers[..]) {
+            (1, &[number]) => Some([number; 3]),
+            (3, &[a, b, c]) => Some([a, b, c]),
+            _ => None,
+        }
     };
     match text {
         "unit" => Ok(Normalize::UNIT),
@@ -207,8 +223,8 @@ fn normalize(text: &str) -> Result<Normalize, String> {
             .split_once(':')
             .and_then(|(mean, std)| Some(Normalize { mean: three(mean)?, std: three(std)? }))
             .ok_or_else(|| {
-                "expected unit, imagenet, or three means and three deviations on the scale 0 to \
-                 1: 0.5,0.5,0.5:0.2,0.2,0.2"
+                "expected unit, imagenet, or means and deviations on the scale 0 to 1, three each \
+                 (0.5,0.5,0.5:0.2,0.2,0.2) or one for all channels (0.5:0.2)"
                     .to_owned()
             }),
     }

@@ -34,6 +34,19 @@ enum Exit {
 
 type Outcome = Result<Exit, Box<dyn std::error::Error>>;
 
+/// Calls a function for the element type that was asked for.
+macro_rules! typed {
+    ($dtype:expr, $function:path, $args:expr) => {{
+        use $function as function;
+        match $dtype {
+            Dtype::U8 => function::<u8>($args),
+            Dtype::F16 => function::<infeed::f16>($args),
+            Dtype::Bf16 => function::<infeed::bf16>($args),
+            _ => function::<f32>($args),
+        }
+    }};
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let exit = match dispatch(&cli) {
@@ -56,18 +69,19 @@ fn dispatch(cli: &Cli) -> Outcome {
         tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     }
     match &cli.command {
-        Command::Run(args) => match args.knobs.dtype() {
-            Dtype::U8 => run::run::<u8>(args),
-            _ => run::run::<f32>(args),
-        },
+        Command::Run(args) => typed!(args.knobs.dtype(), run::run, args),
         Command::Export(args) => match args.knobs.dtype() {
             Dtype::U8 => export::export::<u8>(args),
+            Dtype::F16 => export::export::<infeed::f16>(args),
+            Dtype::Bf16 => {
+                eprintln!(
+                    "error: NumPy has no bf16. Export --dtype f32 or f16 and convert where it is read"
+                );
+                Ok(Exit::Misused)
+            }
             _ => export::export::<f32>(args),
         },
-        Command::Compare(args) => match args.knobs.dtype() {
-            Dtype::U8 => compare::compare::<u8>(args),
-            _ => compare::compare::<f32>(args),
-        },
+        Command::Compare(args) => typed!(args.knobs.dtype(), compare::compare, args),
     }
 }
 

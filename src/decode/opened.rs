@@ -1,0 +1,68 @@
+//! An opened picture on its way into a transform: which channels are read, and
+//! upright whatever way it is stored.
+
+use super::{Channels, Decode, Orientation, Picture, check_size};
+use crate::config::Limits;
+use crate::error::Cause;
+use crate::transform::{Form, Region};
+
+/// A picture whose header is known and within the limits.
+pub(crate) struct Opened<'a> {
+    picture: Box<dyn Picture + 'a>,
+    channels: Channels,
+    orientation: Orientation,
+    /// As it will come, upright.
+    pub(crate) form: Form,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens `encoded` to be read as these channels; `None` chooses the fewest
+    /// that hold what the picture, or `wants_grey`, is about.
+    pub(crate) fn open(
+        decoder: &dyn Decode,
+        encoded: &'a [u8],
+        limits: &Limits,
+        channels: Option<Channels>,
+        wants_grey: bool,
+    ) -> Result<Self, Cause> {
+        let picture = decoder.open(encoded, limits)?;
+        let (stored, orientation) = (picture.size(), picture.orientation());
+        // A decoder that was plugged in may not have looked.
+        check_size(stored, limits)?;
+        let channels = channels.unwrap_or_else(|| Channels::of(&*picture, wants_grey));
+        let form = Form { size: orientation.apply(stored), channels: channels.count() };
+        Ok(Opened { picture, channels, orientation, form })
+    }
+
+    /// Bytes of the memory that [`feed`](Self::feed) needs.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self.orientation {
+            Orientation::Upright => self.picture.rows_bytes(self.channels),
+            _ => 2 * self.form.bytes(),
+        }
+    }
+
+    /// What the decoder allocates beside that.
+    pub(crate) fn working_bytes(&self) -> u64 {
+        self.picture.working_bytes()
+    }
+
+    /// Decodes, and hands the upright rows on as [`Picture::read_rows`] does.
+    pub(crate) fn feed(
+        self,
+        wanted: Region,
+        memory: &mut [u8],
+        rows: &mut dyn FnMut(u32, &[u8]),
+    ) -> Result<(), Cause> {
+        let Opened { picture, channels, orientation, form } = self;
+        if orientation == Orientation::Upright {
+            return picture.read_rows(channels, wanted, memory, rows);
+        }
+        let stored = picture.size();
+        let (pixels, upright) = memory.split_at_mut(form.bytes());
+        picture.read(channels, pixels)?;
+        orientation.turn(pixels, stored, upright);
+        rows(0, upright);
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! Random numbers as a function of their key alone: never of a thread or of time.
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014), with its increment: a
+/// bijection in which each bit of the input changes half of the output.
+fn mix(word: u64) -> u64 {
+    let mut z = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A sequence of numbers that its key decides: SplitMix64, begun at a hash of
+/// the key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draws(u64);
+
+impl Draws {
+    pub(crate) fn new(key: &[u64]) -> Self {
+        Draws(key.iter().fold(0x6a09_e667_f3bc_c908, |hash, word| mix(hash ^ word)))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+
+    /// Even in `0..bound`, to within 2^-64 * `bound`; 0 when `bound` is.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        // The upper half of a 128-bit product.
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// Even in `0.0..1.0`, in steps of 2^-53.
+    #[allow(clippy::cast_precision_loss)]
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Even between the two.
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_decides_and_every_word_of_it_counts() {
+        let first = |key: &[u64]| Draws::new(key).next();
+        assert_eq!(first(&[1, 2, 3]), first(&[1, 2, 3]));
+        let others = [first(&[1, 2]), first(&[1, 2, 4]), first(&[2, 1, 3]), first(&[1, 2, 3, 0])];
+        assert!(others.iter().all(|&other| other != first(&[1, 2, 3])));
+    }
+
+    #[test]
+    fn numbers_are_spread_evenly() {
+        let mut draws = Draws::new(&[5]);
+        let mut counts = [0_u32; 10];
+        let mut sum = 0.0;
+        for _ in 0..10_000 {
+            counts[draws.below(10) as usize] += 1;
+            sum += draws.unit();
+        }
+        // 1,000 expected each, with a standard deviation of 30; the sum's is 29.
+        assert!(counts.iter().all(|count| (880..1_120).contains(count)), "{counts:?}");
+        assert!((4_885.0..5_115.0).contains(&sum), "{sum}");
+        assert_eq!(draws.below(0), 0);
+    }
+}

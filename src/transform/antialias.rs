@@ -1,0 +1,204 @@
+//! Filters that widen when shrinking, in the arithmetic of Pillow: weights of 22
+//! bits, a horizontal pass into 8 bits, a vertical pass into 8 bits.
+//!
+//! With `scale` source pixels per target pixel and `stretch = max(scale, 1)`,
+//! the target pixel `x` has its centre at `(x + 0.5) * scale` and weighs each
+//! source pixel `i` within `support * stretch` of it by
+//! `kernel((i + 0.5 - centre) / stretch)`, the weights scaled to a sum of one.
+//!
+//! The kernels: a triangle; Keys' cubic convolution with `a = -1/2` (IEEE
+//! Transactions on Acoustics, Speech and Signal Processing 29, 1981); and a sinc
+//! windowed by the central lobe of one three times as wide (Lanczos).
+
+use std::f64::consts::PI;
+use std::ops::Range;
+
+use super::axis::Axis;
+use super::kernel::{self, Isa, WINDOW_BITS, Windows};
+use super::separable::{Pass, refill};
+
+/// A kernel, and how far it reaches to each side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kernel {
+    Triangle,
+    Cubic,
+    Lanczos,
+}
+
+impl Kernel {
+    const fn support(self) -> f64 {
+        match self {
+            Kernel::Triangle => 1.0,
+            Kernel::Cubic => 2.0,
+            Kernel::Lanczos => 3.0,
+        }
+    }
+
+    /// The order of operations is Pillow's, to the last bit.
+    fn weigh(self, x: f64) -> f64 {
+        match self {
+            Kernel::Triangle => (1.0 - x.abs()).max(0.0),
+            Kernel::Cubic => {
+                const A: f64 = -0.5;
+                let x = x.abs();
+                if x < 1.0 {
+                    ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+                } else if x < 2.0 {
+                    (((x - 5.0) * x + 8.0) * x - 4.0) * A
+                } else {
+                    0.0
+                }
+            }
+            Kernel::Lanczos if (-3.0..3.0).contains(&x) => sinc(x) * sinc(x / 3.0),
+            Kernel::Lanczos => 0.0,
+        }
+    }
+}
+
+fn sinc(x: f64) -> f64 {
+    let x = x * PI;
+    // Not the platform's sine: weights are the same on every machine.
+    if x == 0.0 { 1.0 } else { libm::sin(x) / x }
+}
+
+/// The weights of one axis.
+#[derive(Debug, Default)]
+struct Weights {
+    exact: Vec<f64>,
+    rounded: Vec<i32>,
+}
+
+/// Source pixels that one target pixel can reach.
+fn reach(kernel: Kernel, axis: Axis) -> usize {
+    let scale = f64::from(axis.source) / f64::from(axis.resized);
+    let reach = (kernel.support() * scale.max(1.0)).ceil() as usize * 2 + 1;
+    reach.min(axis.source as usize)
+}
+
+impl Weights {
+    /// Calls `each` with every target pixel's first source pixel and weights.
+    fn each(&mut self, kernel: Kernel, axis: Axis, mut each: impl FnMut(u32, &[i32])) {
+        let reach = reach(kernel, axis);
+        self.exact.reserve_exact(reach.saturating_sub(self.exact.len()));
+        self.rounded.reserve_exact(reach.saturating_sub(self.rounded.len()));
+        let scale = f64::from(axis.source) / f64::from(axis.resized);
+        let stretch = scale.max(1.0);
+        let support = kernel.support() * stretch;
+        for x in axis.wanted() {
+            let centre = (f64::from(x) + 0.5) * scale;
+            let first = (centre - support + 0.5).max(0.0) as u32;
+            let end = ((centre + support + 0.5) as u32).min(axis.source);
+            self.exact.clear();
+            self.exact.extend((first..end).map(|i| {
+                // The order of operations is Pillow's, to the last bit.
+                kernel.weigh((f64::from(i) - centre + 0.5) * (1.0 / stretch))
+            }));
+            let sum: f64 = self.exact.iter().sum();
+            self.rounded.clear();
+            self.rounded.extend(self.exact.iter().map(|weight| {
+                let weight = if sum == 0.0 { *weight } else { weight * (1.0 / sum) };
+                let scaled = weight * f64::from(1 << WINDOW_BITS);
+                (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
+            }));
+            each(axis.start + first, &self.rounded);
+        }
+    }
+
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        8 * self.exact.capacity() + 4 * self.rounded.capacity()
+    }
+}
+
+/// Tables and rows of one thread, used again from picture to picture.
+#[derive(Debug, Default)]
+pub(super) struct Antialias {
+    weights: Weights,
+    columns: Windows,
+    /// Of each target row the first source row, and where its weights end in
+    /// `row_weights`.
+    rows: Vec<(u32, u32)>,
+    row_weights: Vec<i32>,
+    prepared: Option<(Kernel, usize, Axis, Axis)>,
+    /// Horizontally filtered source rows, `[slots, channel, column]`, as many as
+    /// a target row can need; row `i` lies in slot `i % slots`.
+    ring: Vec<u8>,
+    slots: usize,
+}
+
+impl Antialias {
+    pub(super) fn prepare(&mut self, kernel: Kernel, channels: usize, (x, y): (Axis, Axis)) {
+        if self.prepared == Some((kernel, channels, x, y)) {
+            return;
+        }
+        let Antialias { weights, columns, rows, row_weights, .. } = self;
+        columns.clear(channels, x.count as usize, reach(kernel, x));
+        weights.each(kernel, x, |first, weights| columns.push(first, weights));
+        let reach = reach(kernel, y);
+        rows.clear();
+        row_weights.clear();
+        rows.reserve_exact(y.count as usize);
+        row_weights.reserve_exact(y.count as usize * reach);
+        self.slots = 1;
+        weights.each(kernel, y, |first, weights| {
+            row_weights.extend_from_slice(weights);
+            rows.push((first, row_weights.len() as u32));
+            self.slots = self.slots.max(weights.len());
+        });
+        refill(&mut self.ring, self.slots * channels * x.count as usize);
+        self.prepared = Some((kernel, channels, x, y));
+    }
+
+    /// Where the weights of a target row lie.
+    fn row(&self, target: usize) -> Option<(usize, Range<usize>)> {
+        let &(first, end) = self.rows.get(target)?;
+        let start = if target == 0 { 0 } else { self.rows[target - 1].1 };
+        Some((first as usize, start as usize..end as usize))
+    }
+
+    /// Bytes allocated, to hold against the bound.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let rows = 8 * self.rows.capacity() + 4 * self.row_weights.capacity();
+        self.weights.bytes() + self.columns.bytes() + rows + self.ring.capacity()
+    }
+}
+
+impl Pass for Antialias {
+    fn rows(&self, target: usize) -> Option<Range<usize>> {
+        let (first, weights) = self.row(target)?;
+        Some(first..first + weights.len())
+    }
+
+    fn columns(&self) -> Range<usize> {
+        self.columns.pixels()
+    }
+
+    fn filter_row(&mut self, isa: Isa, row: usize, from: &[u8]) {
+        let width = self.columns.channels() * self.columns.len();
+        let to = &mut self.ring[row % self.slots * width..][..width];
+        kernel::filter_windows(isa, from, &self.columns, to);
+    }
+
+    fn combine(&self, isa: Isa, target: usize, line: &mut [u8]) {
+        let Some((first, weights)) = self.row(target) else { return };
+        let width = line.len();
+        let row = |k: usize| &self.ring[(first + k) % self.slots * width..][..width];
+        kernel::sum_rows(isa, &self.row_weights[weights], row, line);
+    }
+}
+
+/// The most bytes that [`Antialias`] allocates for a window of this size, cut
+/// from pictures whose sides have at most `max_side` pixels.
+pub(super) fn bound(kernel: Kernel, width: u64, height: u64, max_side: u64) -> u64 {
+    let support = kernel.support() as u64;
+    // Scaled to less than its window a picture never is.
+    let reach = |count: u64| {
+        (2 * support * max_side.div_ceil(count.max(1)) + 1).min(max_side.max(2 * support + 1))
+    };
+    let (across, down) = (reach(width), reach(height));
+    Windows::bound(width, across)
+        + height * (8 + 4 * down)
+        + 12 * across.max(down)
+        + down * 3 * width
+}

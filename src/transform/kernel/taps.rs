@@ -1,0 +1,215 @@
+//! Where each target column finds its source pixels, in the form that the loops
+//! read. The fields are private: what the loops rely on is settled where the
+//! taps are made.
+
+use std::ops::Range;
+
+/// Two neighbouring source pixels and their weights for each target column.
+#[derive(Debug, Default)]
+pub(in crate::transform) struct Pairs {
+    channels: usize,
+    /// From a pixel to its neighbour, in bytes: `channels`, or 0 in a picture
+    /// one pixel wide.
+    step: usize,
+    /// Byte index of each column's first pixel in its row.
+    at: Vec<u32>,
+    weights: Vec<[i16; 2]>,
+    /// Where the bytes of a row that are looked at begin and end.
+    start: usize,
+    end: usize,
+}
+
+impl Pairs {
+    /// Taps over rows of `width` pixels: of each column the first pixel and the
+    /// weights of it and its right neighbour.
+    ///
+    /// # Panics
+    ///
+    /// When a neighbour lies outside the row.
+    pub(in crate::transform) fn refill(
+        &mut self,
+        channels: usize,
+        width: u32,
+        taps: impl ExactSizeIterator<Item = (u32, [i16; 2])>,
+    ) {
+        assert!(matches!(channels, 1 | 3), "pictures have one channel or three");
+        self.channels = channels;
+        self.step = if width > 1 { channels } else { 0 };
+        self.at.clear();
+        self.weights.clear();
+        self.at.reserve_exact(taps.len());
+        self.weights.reserve_exact(taps.len());
+        (self.start, self.end) = (usize::MAX, 0);
+        let last = width.saturating_sub(2);
+        for (pixel, weights) in taps {
+            assert!(pixel <= last, "a tap outside its row");
+            let at = pixel * channels as u32;
+            self.at.push(at);
+            self.weights.push(weights);
+            self.start = self.start.min(at as usize);
+            self.end = self.end.max(at as usize + self.step + channels);
+        }
+    }
+
+    pub(in crate::transform) fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    pub(in crate::transform) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    pub(super) fn step(&self) -> usize {
+        self.step
+    }
+
+    pub(super) fn at(&self) -> &[u32] {
+        &self.at
+    }
+
+    pub(super) fn weights(&self) -> &[[i16; 2]] {
+        &self.weights
+    }
+
+    /// Every index in [`at`](Self::at) plus two pixels is at most this.
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// The pixels of a row that are looked at.
+    pub(in crate::transform) fn pixels(&self) -> Range<usize> {
+        self.start / self.channels..self.end / self.channels
+    }
+
+    #[cfg(test)]
+    pub(in crate::transform) fn bytes(&self) -> usize {
+        4 * (self.at.capacity() + self.weights.capacity())
+    }
+
+    /// Bytes of so many taps.
+    pub(in crate::transform) fn bound(columns: u64) -> u64 {
+        8 * columns
+    }
+}
+
+/// A window of source pixels and their weights for each target column, all
+/// windows of one length: weights of zero fill up the shorter ones.
+#[derive(Debug, Default)]
+pub(in crate::transform) struct Windows {
+    channels: usize,
+    /// Taps of each column, a multiple of [`GROUP`].
+    taps: usize,
+    /// Byte index of each column's first pixel in its row.
+    at: Vec<u32>,
+    /// Taps of each column that weigh something.
+    used: Vec<u32>,
+    /// `[column, taps]`, the upper and the lower part of each weight.
+    high: Vec<i16>,
+    low: Vec<i16>,
+    /// Where the bytes of a row that are looked at, the filling left out, begin
+    /// and end.
+    start: usize,
+    end: usize,
+}
+
+/// Taps that are summed at once.
+pub(super) const GROUP: usize = 4;
+/// Bits of a weight's lower part.
+pub(super) const LOW_BITS: u32 = 12;
+
+/// A weight of 22 bits as `high * 2^12 + low`, both of 16 bits. The lower part
+/// is the nearest to zero, so sums of it do not grow with the number of taps.
+pub(super) fn split(weight: i32) -> (i16, i16) {
+    let high = (weight + (1 << (LOW_BITS - 1))) >> LOW_BITS;
+    (high as i16, (weight - (high << LOW_BITS)) as i16)
+}
+
+impl Windows {
+    /// Makes room for `columns` windows of at most `longest` taps.
+    pub(in crate::transform) fn clear(&mut self, channels: usize, columns: usize, longest: usize) {
+        assert!(matches!(channels, 1 | 3), "pictures have one channel or three");
+        self.channels = channels;
+        self.taps = longest.next_multiple_of(GROUP);
+        (self.start, self.end) = (usize::MAX, 0);
+        for numbers in [&mut self.at, &mut self.used] {
+            numbers.clear();
+            numbers.reserve_exact(columns);
+        }
+        for weights in [&mut self.high, &mut self.low] {
+            weights.clear();
+            weights.reserve_exact(columns * self.taps);
+        }
+    }
+
+    /// Adds the window of the next column: its first pixel and its weights.
+    pub(in crate::transform) fn push(&mut self, first: u32, weights: &[i32]) {
+        assert!(weights.len() <= self.taps, "a window longer than the longest");
+        let at = first * self.channels as u32;
+        self.at.push(at);
+        self.used.push(weights.len() as u32);
+        let full = self.at.len() * self.taps;
+        for &weight in weights {
+            let (high, low) = split(weight);
+            self.high.push(high);
+            self.low.push(low);
+        }
+        self.high.resize(full, 0);
+        self.low.resize(full, 0);
+        self.start = self.start.min(at as usize);
+        self.end = self.end.max(at as usize + weights.len() * self.channels);
+    }
+
+    pub(in crate::transform) fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    pub(in crate::transform) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    pub(super) fn taps(&self) -> usize {
+        self.taps
+    }
+
+    pub(super) fn at(&self) -> &[u32] {
+        &self.at
+    }
+
+    /// Of a column the first byte, and the weights that are not filling.
+    pub(super) fn column(&self, column: usize) -> (usize, impl Iterator<Item = i32>) {
+        let range = column * self.taps..column * self.taps + self.used[column] as usize;
+        let parts = self.high[range.clone()].iter().zip(&self.low[range]);
+        let weights = parts.map(|(&high, &low)| (i32::from(high) << LOW_BITS) + i32::from(low));
+        (self.at[column] as usize, weights)
+    }
+
+    /// `[column, taps]`.
+    pub(super) fn high(&self) -> &[i16] {
+        &self.high
+    }
+
+    /// `[column, taps]`.
+    pub(super) fn low(&self) -> &[i16] {
+        &self.low
+    }
+
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// The pixels of a row that are looked at.
+    pub(in crate::transform) fn pixels(&self) -> Range<usize> {
+        self.start / self.channels..self.end / self.channels
+    }
+
+    #[cfg(test)]
+    pub(in crate::transform) fn bytes(&self) -> usize {
+        4 * (self.at.capacity() + self.used.capacity())
+            + 2 * (self.high.capacity() + self.low.capacity())
+    }
+
+    /// Bytes of so many windows of so many taps.
+    pub(in crate::transform) fn bound(columns: u64, longest: u64) -> u64 {
+        columns * (8 + 4 * longest.next_multiple_of(GROUP as u64))
+    }
+}
