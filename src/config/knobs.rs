@@ -252,9 +252,9 @@ pub enum Color {
     Rgb,
     /// Blue, green, red, as OpenCV keeps pictures.
     Bgr,
-    /// One channel of lightness, as OpenCV's `IMREAD_GRAYSCALE`: a JPEG's luma as
-    /// it is stored, of other pictures `0.299 R + 0.587 G + 0.114 B`, before the
-    /// resize.
+    /// One channel of lightness, taken before the resize: a JPEG's luma as it is
+    /// stored, of other pictures `0.299 R + 0.587 G + 0.114 B` (ITU-R BT.601),
+    /// rounded; within a level of OpenCV's `IMREAD_GRAYSCALE`.
     Grey,
 }
 

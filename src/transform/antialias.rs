@@ -68,28 +68,34 @@ struct Weights {
     rounded: Vec<i32>,
 }
 
-/// Source pixels that one target pixel can reach.
-fn reach(kernel: Kernel, axis: Axis) -> usize {
+/// Of each target pixel its centre and the source pixels within reach.
+fn windows(kernel: Kernel, axis: Axis) -> impl Iterator<Item = (f64, Range<u32>)> {
     let scale = f64::from(axis.source) / f64::from(axis.resized);
-    let reach = (kernel.support() * scale.max(1.0)).ceil() as usize * 2 + 1;
-    reach.min(axis.source as usize)
+    let reach = kernel.support() * scale.max(1.0);
+    axis.wanted().map(move |x| {
+        let centre = (f64::from(x) + 0.5) * scale;
+        let first = (centre - reach + 0.5).max(0.0) as u32;
+        (centre, first..((centre + reach + 0.5) as u32).min(axis.source))
+    })
+}
+
+/// The most source pixels that one target pixel weighs.
+fn longest(kernel: Kernel, axis: Axis) -> usize {
+    windows(kernel, axis).map(|(_, window)| window.len()).max().unwrap_or(0)
 }
 
 impl Weights {
     /// Calls `each` with every target pixel's first source pixel and weights.
     fn each(&mut self, kernel: Kernel, axis: Axis, mut each: impl FnMut(u32, &[i32])) {
-        let reach = reach(kernel, axis);
-        self.exact.reserve_exact(reach.saturating_sub(self.exact.len()));
-        self.rounded.reserve_exact(reach.saturating_sub(self.rounded.len()));
-        let scale = f64::from(axis.source) / f64::from(axis.resized);
-        let stretch = scale.max(1.0);
-        let support = kernel.support() * stretch;
-        for x in axis.wanted() {
-            let centre = (f64::from(x) + 0.5) * scale;
-            let first = (centre - support + 0.5).max(0.0) as u32;
-            let end = ((centre + support + 0.5) as u32).min(axis.source);
+        let longest = longest(kernel, axis);
+        self.exact.clear();
+        self.exact.reserve_exact(longest);
+        self.rounded.clear();
+        self.rounded.reserve_exact(longest);
+        let stretch = (f64::from(axis.source) / f64::from(axis.resized)).max(1.0);
+        for (centre, window) in windows(kernel, axis) {
             self.exact.clear();
-            self.exact.extend((first..end).map(|i| {
+            self.exact.extend(window.clone().map(|i| {
                 // The order of operations is Pillow's, to the last bit.
                 kernel.weigh((f64::from(i) - centre + 0.5) * (1.0 / stretch))
             }));
@@ -100,7 +106,7 @@ impl Weights {
                 let scaled = weight * f64::from(1 << WINDOW_BITS);
                 (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
             }));
-            each(axis.start + first, &self.rounded);
+            each(axis.start + window.start, &self.rounded);
         }
     }
 
@@ -132,18 +138,16 @@ impl Antialias {
             return;
         }
         let Antialias { weights, columns, rows, row_weights, .. } = self;
-        columns.clear(channels, x.count as usize, reach(kernel, x));
+        columns.clear(channels, x.count as usize, longest(kernel, x));
         weights.each(kernel, x, |first, weights| columns.push(first, weights));
-        let reach = reach(kernel, y);
+        self.slots = longest(kernel, y).max(1);
         rows.clear();
         row_weights.clear();
         rows.reserve_exact(y.count as usize);
-        row_weights.reserve_exact(y.count as usize * reach);
-        self.slots = 1;
+        row_weights.reserve_exact(y.count as usize * self.slots);
         weights.each(kernel, y, |first, weights| {
             row_weights.extend_from_slice(weights);
             rows.push((first, row_weights.len() as u32));
-            self.slots = self.slots.max(weights.len());
         });
         refill(&mut self.ring, self.slots * channels * x.count as usize);
         self.prepared = Some((kernel, channels, x, y));

@@ -10,7 +10,7 @@
 use std::arch::x86_64::*;
 
 use super::portable::{self, Scale};
-use super::taps::{GROUP, LOW_BITS};
+use super::taps::{GROUP, Group, LOW_BITS};
 use super::{PAIR_BITS, Pairs, WINDOW_BITS, Windows};
 
 /// Columns that `filter_pairs` computes at once.
@@ -157,8 +157,7 @@ fn store_levels(levels: __m256i, to: &mut [u8; 32]) {
 pub(super) fn filter_windows(from: &[u8], windows: &Windows, to: &mut [u8]) {
     let mut done = 0;
     // Loads of 16 bytes go 4 behind a group of 4 taps, filling included.
-    let reach = windows.at().iter().max().map_or(0, |&at| at as usize + 3 * windows.taps() + 4);
-    if windows.channels() == 3 && from.len() >= reach {
+    if windows.channels() == 3 && from.len() >= windows.filled_end() + 4 {
         // SAFETY: the instructions are there (see the module), and the last
         // load was just checked to end inside `from`.
         done = unsafe { rgb_windows(from, windows, to) };
@@ -174,7 +173,7 @@ pub(super) fn filter_windows(from: &[u8], windows: &Windows, to: &mut [u8]) {
 #[target_feature(enable = "avx2")]
 unsafe fn rgb_windows(from: &[u8], windows: &Windows, to: &mut [u8]) -> usize {
     const AT_ONCE: usize = 4;
-    let (columns, taps) = (windows.len(), windows.taps());
+    let (columns, groups) = (windows.len(), windows.groups());
     let (red, rest) = to.split_at_mut(columns);
     let (green, blue) = rest.split_at_mut(columns);
     // Two taps to each half: their reds, greens, blues as pairs of 16 bits.
@@ -182,28 +181,27 @@ unsafe fn rgb_windows(from: &[u8], windows: &Windows, to: &mut [u8]) -> usize {
         0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, //
         6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1,
     );
-    let repeat = _mm256_setr_epi8(
+    let high = _mm256_setr_epi8(
         0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, //
         4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7,
     );
+    let low = _mm256_add_epi8(high, _mm256_set1_epi8(2 * GROUP as i8));
     let half = _mm_set1_epi32(1 << (WINDOW_BITS - 1));
-    let weigh = |weights: &[i16; GROUP]| {
-        // SAFETY: the array has 8 bytes.
-        let four = unsafe { weights.as_ptr().cast::<i64>().read_unaligned() };
-        _mm256_shuffle_epi8(_mm256_set1_epi64x(four), repeat)
-    };
-    let sums = |column: usize| {
-        let range = column * taps..(column + 1) * taps;
-        let (high, _) = windows.high()[range.clone()].as_chunks::<GROUP>();
-        let (low, _) = windows.low()[range].as_chunks::<GROUP>();
+    let sums = |at: u32, groups: &[Group]| {
         let mut sums = [_mm256_setzero_si256(); 2];
-        let mut at = windows.at()[column] as usize;
-        for (high, low) in high.iter().zip(low) {
-            // SAFETY: as the caller of this function promises.
-            let bytes = unsafe { _mm_loadu_si128(from.as_ptr().add(at).cast()) };
+        let mut at = at as usize;
+        for group in groups {
+            // SAFETY: the array has 16 bytes, and so has `from` at this index,
+            // as the caller of this function promises.
+            let (weights, bytes) = unsafe {
+                let bytes = _mm_loadu_si128(from.as_ptr().add(at).cast());
+                (_mm_loadu_si128(group.as_ptr().cast()), bytes)
+            };
+            let weights = _mm256_broadcastsi128_si256(weights);
             let values = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), spread);
-            sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(values, weigh(high)));
-            sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(values, weigh(low)));
+            let upper = _mm256_madd_epi16(values, _mm256_shuffle_epi8(weights, high));
+            let lower = _mm256_madd_epi16(values, _mm256_shuffle_epi8(weights, low));
+            sums = [_mm256_add_epi32(sums[0], upper), _mm256_add_epi32(sums[1], lower)];
             at += 3 * GROUP;
         }
         let both = _mm256_add_epi32(_mm256_slli_epi32::<{ LOW_BITS as i32 }>(sums[0]), sums[1]);
@@ -213,19 +211,21 @@ unsafe fn rgb_windows(from: &[u8], windows: &Windows, to: &mut [u8]) -> usize {
     let by_channel = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, -1, -1, -1, -1);
     let planes = red.as_chunks_mut::<AT_ONCE>().0.iter_mut();
     let planes = planes.zip(green.as_chunks_mut().0).zip(blue.as_chunks_mut().0);
-    let mut column = 0;
-    for ((red, green), blue) in planes {
-        let first = _mm_packs_epi32(sums(column), sums(column + 1));
-        let second = _mm_packs_epi32(sums(column + 2), sums(column + 3));
+    let (at, _) = windows.at().as_chunks::<AT_ONCE>();
+    let weights = windows.weights().chunks_exact((AT_ONCE * groups).max(1));
+    for ((at, weights), ((red, green), blue)) in at.iter().zip(weights).zip(planes) {
+        let (first, second) = weights.split_at(2 * groups);
+        let ((a, b), (c, d)) = (first.split_at(groups), second.split_at(groups));
+        let first = _mm_packs_epi32(sums(at[0], a), sums(at[1], b));
+        let second = _mm_packs_epi32(sums(at[2], c), sums(at[3], d));
         // Saturates to 0..=255, as the portable path clamps.
         let levels = _mm_shuffle_epi8(_mm_packus_epi16(first, second), by_channel);
         *red = _mm_cvtsi128_si32(levels).to_le_bytes();
         *green = _mm_extract_epi32::<1>(levels).to_le_bytes();
-        let blues: &mut [u8; AT_ONCE] = blue;
-        *blues = _mm_extract_epi32::<2>(levels).to_le_bytes();
-        column += AT_ONCE;
+        let blue: &mut [u8; AT_ONCE] = blue;
+        *blue = _mm_extract_epi32::<2>(levels).to_le_bytes();
     }
-    column
+    columns / AT_ONCE * AT_ONCE
 }
 
 pub(super) fn sum_rows<'a>(weights: &[i32], row: impl Fn(usize) -> &'a [u8], to: &mut [u8]) {

@@ -97,23 +97,26 @@ impl Pairs {
 #[derive(Debug, Default)]
 pub(in crate::transform) struct Windows {
     channels: usize,
-    /// Taps of each column, a multiple of [`GROUP`].
-    taps: usize,
+    /// Groups of [`GROUP`] taps of each column.
+    groups: usize,
     /// Byte index of each column's first pixel in its row.
     at: Vec<u32>,
     /// Taps of each column that weigh something.
     used: Vec<u32>,
-    /// `[column, taps]`, the upper and the lower part of each weight.
-    high: Vec<i16>,
-    low: Vec<i16>,
+    /// `[column, group]`.
+    weights: Vec<Group>,
     /// Where the bytes of a row that are looked at, the filling left out, begin
     /// and end.
     start: usize,
     end: usize,
+    /// As `end`, the filling included.
+    filled_end: usize,
 }
 
 /// Taps that are summed at once.
 pub(super) const GROUP: usize = 4;
+/// The weights of so many taps: the upper parts, then the lower ones.
+pub(super) type Group = [i16; 2 * GROUP];
 /// Bits of a weight's lower part.
 pub(super) const LOW_BITS: u32 = 12;
 
@@ -129,34 +132,34 @@ impl Windows {
     pub(in crate::transform) fn clear(&mut self, channels: usize, columns: usize, longest: usize) {
         assert!(matches!(channels, 1 | 3), "pictures have one channel or three");
         self.channels = channels;
-        self.taps = longest.next_multiple_of(GROUP);
-        (self.start, self.end) = (usize::MAX, 0);
+        self.groups = longest.div_ceil(GROUP);
+        (self.start, self.end, self.filled_end) = (usize::MAX, 0, 0);
         for numbers in [&mut self.at, &mut self.used] {
             numbers.clear();
             numbers.reserve_exact(columns);
         }
-        for weights in [&mut self.high, &mut self.low] {
-            weights.clear();
-            weights.reserve_exact(columns * self.taps);
-        }
+        self.weights.clear();
+        self.weights.reserve_exact(columns * self.groups);
     }
 
     /// Adds the window of the next column: its first pixel and its weights.
     pub(in crate::transform) fn push(&mut self, first: u32, weights: &[i32]) {
-        assert!(weights.len() <= self.taps, "a window longer than the longest");
+        assert!(weights.len() <= self.groups * GROUP, "a window longer than the longest");
         let at = first * self.channels as u32;
         self.at.push(at);
         self.used.push(weights.len() as u32);
-        let full = self.at.len() * self.taps;
-        for &weight in weights {
-            let (high, low) = split(weight);
-            self.high.push(high);
-            self.low.push(low);
-        }
-        self.high.resize(full, 0);
-        self.low.resize(full, 0);
+        self.weights.extend(weights.chunks(GROUP).map(|weights| {
+            let mut group = [0; 2 * GROUP];
+            for (tap, &weight) in weights.iter().enumerate() {
+                (group[tap], group[GROUP + tap]) = split(weight);
+            }
+            group
+        }));
+        self.weights.resize(self.at.len() * self.groups, [0; 2 * GROUP]);
         self.start = self.start.min(at as usize);
         self.end = self.end.max(at as usize + weights.len() * self.channels);
+        let filled = at as usize + self.groups * GROUP * self.channels;
+        self.filled_end = self.filled_end.max(filled);
     }
 
     pub(in crate::transform) fn len(&self) -> usize {
@@ -167,30 +170,32 @@ impl Windows {
         self.channels
     }
 
-    pub(super) fn taps(&self) -> usize {
-        self.taps
+    pub(super) fn groups(&self) -> usize {
+        self.groups
     }
 
     pub(super) fn at(&self) -> &[u32] {
         &self.at
     }
 
+    /// `[column, group]`; what fills up a window weighs nothing.
+    pub(super) fn weights(&self) -> &[Group] {
+        &self.weights
+    }
+
     /// Of a column the first byte, and the weights that are not filling.
     pub(super) fn column(&self, column: usize) -> (usize, impl Iterator<Item = i32>) {
-        let range = column * self.taps..column * self.taps + self.used[column] as usize;
-        let parts = self.high[range.clone()].iter().zip(&self.low[range]);
-        let weights = parts.map(|(&high, &low)| (i32::from(high) << LOW_BITS) + i32::from(low));
-        (self.at[column] as usize, weights)
+        let groups = &self.weights[column * self.groups..][..self.groups];
+        let weights = groups.iter().flat_map(|group| {
+            let parts = group[..GROUP].iter().zip(&group[GROUP..]);
+            parts.map(|(&high, &low)| (i32::from(high) << LOW_BITS) + i32::from(low))
+        });
+        (self.at[column] as usize, weights.take(self.used[column] as usize))
     }
 
-    /// `[column, taps]`.
-    pub(super) fn high(&self) -> &[i16] {
-        &self.high
-    }
-
-    /// `[column, taps]`.
-    pub(super) fn low(&self) -> &[i16] {
-        &self.low
+    /// Bytes that lie before the end of the last window, filling included.
+    pub(super) fn filled_end(&self) -> usize {
+        self.filled_end
     }
 
     pub(super) fn end(&self) -> usize {
@@ -205,7 +210,7 @@ impl Windows {
     #[cfg(test)]
     pub(in crate::transform) fn bytes(&self) -> usize {
         4 * (self.at.capacity() + self.used.capacity())
-            + 2 * (self.high.capacity() + self.low.capacity())
+            + size_of::<Group>() * self.weights.capacity()
     }
 
     /// Bytes of so many windows of so many taps.
