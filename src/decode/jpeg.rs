@@ -14,8 +14,8 @@ use crate::error::{Cause, CauseKind};
 /// An opened JPEG.
 pub(super) struct Jpeg<'a> {
     encoded: &'a [u8],
-    /// Its headers are read.
-    decoder: JpegDecoder<ZCursor<&'a [u8]>>,
+    /// Its headers are read. It is large.
+    decoder: Box<JpegDecoder<ZCursor<&'a [u8]>>>,
     options: DecoderOptions,
     grey: Grey,
     size: Size,
@@ -92,14 +92,14 @@ impl<'a> Jpeg<'a> {
 }
 
 /// A decoder with nothing read yet.
-fn fresh(file: &[u8], options: DecoderOptions) -> JpegDecoder<ZCursor<&[u8]>> {
-    JpegDecoder::new_with_options(ZCursor::new(file), options)
+fn fresh(file: &[u8], options: DecoderOptions) -> Box<JpegDecoder<ZCursor<&[u8]>>> {
+    Box::new(JpegDecoder::new_with_options(ZCursor::new(file), options))
 }
 
 /// Decodes; `strict` refuses what contradicts the format inside the image data,
 /// where the decoder would otherwise stop and leave grey.
 fn decode(
-    mut decoder: JpegDecoder<ZCursor<&[u8]>>,
+    mut decoder: Box<JpegDecoder<ZCursor<&[u8]>>>,
     options: DecoderOptions,
     strict: bool,
     out: &mut [u8],

@@ -302,28 +302,42 @@ fn interleave_chunks([first, second, third]: [&[u8]; 3], to: &mut [u8]) -> usize
     to.len() * 16
 }
 
-/// Elements converted at once: a multiple of the vector's 8 and of 3 channels.
-const PERIOD: usize = 24;
+/// Vectors after which the channels of pixels come in the same places again.
+const PERIOD: usize = 3;
 
-/// Mean and deviation of the elements of one period.
+/// Means and deviations of the elements of one period.
 struct Lanes {
-    mean: [__m256; 3],
-    std: [__m256; 3],
+    mean: [__m256; PERIOD],
+    std: [__m256; PERIOD],
     /// Nothing to subtract or to divide by.
     unit: bool,
 }
 
-#[target_feature(enable = "avx2,f16c")]
-fn lanes<T>(scales: &[&Scale<T>; 3]) -> Lanes {
-    let spread = |pick: &dyn Fn(&Scale<T>) -> f32| {
-        std::array::from_fn(|part| {
-            let values: [f32; 8] = std::array::from_fn(|i| pick(scales[(8 * part + i) % 3]));
-            // SAFETY: the array has 32 bytes.
-            unsafe { _mm256_loadu_ps(values.as_ptr()) }
-        })
-    };
-    let unit = scales.iter().all(|scale| scale.mean == 0.0 && scale.std == 1.0);
-    Lanes { mean: spread(&|scale| scale.mean), std: spread(&|scale| scale.std), unit }
+impl Lanes {
+    /// Of one channel.
+    #[target_feature(enable = "avx2,f16c")]
+    fn plane<T>(scale: &Scale<T>) -> Lanes {
+        let (mean, std) = (_mm256_set1_ps(scale.mean), _mm256_set1_ps(scale.std));
+        let unit = scale.mean == 0.0 && scale.std == 1.0;
+        Lanes { mean: [mean; PERIOD], std: [std; PERIOD], unit }
+    }
+
+    /// Of three channels in turn.
+    #[target_feature(enable = "avx2,f16c")]
+    fn pixels<T>(scales: [&Scale<T>; 3]) -> Lanes {
+        let (mut means, mut stds) = ([0.0; 8 * PERIOD], [0.0; 8 * PERIOD]);
+        for (i, (mean, std)) in means.iter_mut().zip(&mut stds).enumerate() {
+            (*mean, *std) = (scales[i % 3].mean, scales[i % 3].std);
+        }
+        let load = |values: &[f32; 8 * PERIOD]| {
+            [0, 8, 16].map(|at| {
+                // SAFETY: 8 of the array's 24 floats from there on.
+                unsafe { _mm256_loadu_ps(values.as_ptr().add(at)) }
+            })
+        };
+        let unit = scales.iter().all(|scale| scale.mean == 0.0 && scale.std == 1.0);
+        Lanes { mean: load(&means), std: load(&stds), unit }
+    }
 }
 
 /// Eight levels as `(level / 255 - mean) / std`, rounded as those operations
@@ -343,37 +357,57 @@ fn normalise<const UNIT: bool>(levels: &[u8; 8], mean: __m256, std: __m256) -> _
 
 /// A conversion to `$type`: `$store` puts eight floats into eight elements.
 macro_rules! convert {
-    ($name:ident, $type:ty, $store:ident) => {
-        pub(super) fn $name(levels: &[u8], scales: [&Scale<$type>; 3], to: &mut [$type]) {
-            #[target_feature(enable = "avx2,f16c")]
-            fn chunks<const UNIT: bool>(levels: &[u8], lanes: &Lanes, to: &mut [$type]) -> usize {
-                let (to, _) = to.as_chunks_mut::<PERIOD>();
-                let (levels, _) = levels.as_chunks::<PERIOD>();
-                for (to, levels) in to.iter_mut().zip(levels) {
-                    let parts = levels.as_chunks::<8>().0.iter().zip(to.as_chunks_mut::<8>().0);
-                    for (part, (levels, to)) in parts.enumerate() {
-                        $store(normalise::<UNIT>(levels, lanes.mean[part], lanes.std[part]), to);
-                    }
-                }
-                to.len() * PERIOD
-            }
+    ($plane:ident, $pixels:ident, $chunks:ident, $type:ty, $store:ident) => {
+        pub(super) fn $plane(levels: &[u8], scale: &Scale<$type>, to: &mut [$type]) {
             // SAFETY: the instructions are there (see the module).
-            let done = unsafe {
-                let lanes = lanes(&scales);
-                match lanes.unit {
-                    true => chunks::<true>(levels, &lanes, to),
-                    false => chunks::<false>(levels, &lanes, to),
-                }
-            };
-            // The period keeps the channels of what is left in step.
+            let done = unsafe { $chunks(levels, &Lanes::plane(scale), to) };
+            portable::convert(&levels[done..], scale, &mut to[done..]);
+        }
+
+        pub(super) fn $pixels(levels: &[u8], scales: [&Scale<$type>; 3], to: &mut [$type]) {
+            // SAFETY: the instructions are there (see the module).
+            let done = unsafe { $chunks(levels, &Lanes::pixels(scales), to) };
+            // What is left begins with whichever channel comes next.
+            let scales = std::array::from_fn(|i| scales[(done + i) % 3]);
             portable::convert_pixels(&levels[done..], scales, &mut to[done..]);
+        }
+
+        /// How many elements are done.
+        #[target_feature(enable = "avx2,f16c")]
+        fn $chunks(levels: &[u8], lanes: &Lanes, to: &mut [$type]) -> usize {
+            #[target_feature(enable = "avx2,f16c")]
+            fn all<const UNIT: bool>(levels: &[u8], lanes: &Lanes, to: &mut [$type]) -> usize {
+                let (periods, rest) = to.as_chunks_mut::<{ 8 * PERIOD }>();
+                let (level_periods, level_rest) = levels.as_chunks::<{ 8 * PERIOD }>();
+                for (to, levels) in periods.iter_mut().zip(level_periods) {
+                    few::<UNIT>(levels, lanes, to);
+                }
+                periods.len() * 8 * PERIOD + few::<UNIT>(level_rest, lanes, rest)
+            }
+
+            #[target_feature(enable = "avx2,f16c")]
+            fn few<const UNIT: bool>(levels: &[u8], lanes: &Lanes, to: &mut [$type]) -> usize {
+                let (to, _) = to.as_chunks_mut::<8>();
+                let scales = lanes.mean.iter().zip(&lanes.std);
+                for ((to, levels), (&mean, &std)) in
+                    to.iter_mut().zip(levels.as_chunks::<8>().0).zip(scales)
+                {
+                    $store(normalise::<UNIT>(levels, mean, std), to);
+                }
+                to.len() * 8
+            }
+
+            match lanes.unit {
+                true => all::<true>(levels, lanes, to),
+                false => all::<false>(levels, lanes, to),
+            }
         }
     };
 }
 
-convert!(convert_f32, f32, store_f32);
-convert!(convert_f16, half::f16, store_f16);
-convert!(convert_bf16, half::bf16, store_bf16);
+convert!(plane_f32, pixels_f32, chunks_f32, f32, store_f32);
+convert!(plane_f16, pixels_f16, chunks_f16, half::f16, store_f16);
+convert!(plane_bf16, pixels_bf16, chunks_bf16, half::bf16, store_bf16);
 
 #[target_feature(enable = "avx2,f16c")]
 fn store_f32(values: __m256, to: &mut [f32; 8]) {

@@ -131,16 +131,15 @@ impl Convert for u8 {
     }
 }
 
-/// The element types that are normalised: `$avx2` handles a stretch of levels
-/// whose scale has a period of one or three elements.
+/// The element types that are normalised.
 macro_rules! convert {
-    ($type:ty, $avx2:ident) => {
+    ($type:ty, $plane:ident, $pixels:ident) => {
         impl Convert for $type {
             fn convert(isa: Isa, levels: &[u8], scale: &Scale<Self>, to: &mut [Self]) {
                 assert_eq!(levels.len(), to.len(), "levels and elements differ in number");
                 match isa {
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => avx2::$avx2(levels, [scale; 3], to),
+                    Isa::Avx2 => avx2::$plane(levels, scale, to),
                     Isa::Portable => portable::convert(levels, scale, to),
                 }
             }
@@ -149,7 +148,7 @@ macro_rules! convert {
                 assert_eq!(levels.len(), to.len(), "levels and elements differ in number");
                 match isa {
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => avx2::$avx2(levels, scales, to),
+                    Isa::Avx2 => avx2::$pixels(levels, scales, to),
                     Isa::Portable => portable::convert_pixels(levels, scales, to),
                 }
             }
@@ -157,6 +156,6 @@ macro_rules! convert {
     };
 }
 
-convert!(f32, convert_f32);
-convert!(half::f16, convert_f16);
-convert!(half::bf16, convert_bf16);
+convert!(f32, plane_f32, pixels_f32);
+convert!(half::f16, plane_f16, pixels_f16);
+convert!(half::bf16, plane_bf16, pixels_bf16);
