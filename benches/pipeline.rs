@@ -1,0 +1,282 @@
+//! What the pipeline itself costs, with a decoder that does nothing; the gap
+//! between epochs, and what order costs, with one that takes a known time.
+//!
+//! ```sh
+//! cargo bench --bench pipeline                      # all three tables
+//! cargo bench --bench pipeline -- cost              # or bubble, or stragglers
+//! ```
+//!
+//! Samples are 4 KB in memory, copied as a source in memory would; a row is
+//! 8 x 8 pixels of `u8`. Core time is what the kernel charged the process, user
+//! and system.
+#![allow(missing_docs, clippy::print_stdout)]
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use infeed::decode::{Decode, Picture};
+use infeed::source::{Admission, Listing, ReadFuture, Source};
+use infeed::{Cause, Limits, Loader, LoaderBuilder, Order, Result, Size};
+
+const ORDERS: [Order; 2] = [Order::Ordered, Order::Unordered];
+
+fn main() -> Result<()> {
+    let named: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|asked| asked == name);
+    if wanted("cost") {
+        cost()?;
+    }
+    if wanted("bubble") {
+        bubble()?;
+    }
+    if wanted("stragglers") {
+        stragglers()?;
+    }
+    Ok(())
+}
+
+// ---- cost
+
+const ROUNDS: usize = 3;
+/// Counted time of one round.
+const SPAN: Duration = Duration::from_millis(400);
+
+fn cost() -> Result<()> {
+    println!("samples/s and core-microseconds a sample, medians of {ROUNDS} rounds");
+    println!(
+        "{:>10} {:>6} {:>9} {:>8} {:>11} {:>13}",
+        "order", "batch", "prefetch", "threads", "samples/s", "core-us/sample"
+    );
+    for order in ORDERS {
+        for (batch, prefetch) in [(1, 64), (32, 2), (256, 2), (1_024, 2)] {
+            for threads in [1, 2, 8, 64] {
+                let source = Memory::new(16_384, Work::default());
+                let builder = source.loader().order(order).threads(threads);
+                let mut loader = builder.batch_size(batch).prefetch(prefetch).build()?;
+                let mut rounds = Vec::new();
+                for _ in 0..ROUNDS {
+                    rounds.push(one_round(&mut loader)?);
+                }
+                let rate = median(rounds.iter().map(|round| round.0));
+                let core = median(rounds.iter().map(|round| round.1)) * 1e6;
+                println!(
+                    "{:>10} {batch:>6} {prefetch:>9} {threads:>8} {rate:>11.0} {core:>13.2}",
+                    order.as_str()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Samples a second, and core seconds a sample.
+fn one_round(loader: &mut Loader<u8>) -> Result<(f64, f64)> {
+    let mut timer: Option<(Instant, f64)> = None;
+    let mut samples = 0;
+    for batch in loader.epochs(0..u64::MAX)? {
+        let batch = batch?;
+        // The first epoch warms up.
+        if batch.epoch() > 0 {
+            match &timer {
+                None => timer = Some((Instant::now(), core_seconds())),
+                Some((started, _)) => {
+                    samples += batch.len();
+                    if started.elapsed() >= SPAN {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    let (started, core) = timer.unwrap_or_else(|| unreachable!("the epochs do not end"));
+    let samples = samples as f64;
+    Ok((samples / started.elapsed().as_secs_f64(), (core_seconds() - core) / samples))
+}
+
+/// User and system time of this process; NaN where the kernel does not say so
+/// in a file.
+fn core_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name, in parentheses, may hold spaces; times are the 14th and 15th.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    if ticks.len() == 2 { (ticks[0] + ticks[1]) / 100.0 } else { f64::NAN }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+// ---- bubble
+
+/// Gaps between batches when decoding is the bottleneck: those at an epoch's
+/// boundary against those inside.
+fn bubble() -> Result<()> {
+    println!("\ngap at the boundary of epochs over the 90th percentile inside, 2 threads");
+    println!(
+        "{:>10} {:>6} {:>11} {:>14} {:>9}",
+        "order", "batch", "inside p90", "boundary", "ratio"
+    );
+    for order in ORDERS {
+        for (batch, samples) in [(8, 160), (32, 640), (32, 656)] {
+            let work = Work { decode: Duration::from_micros(400), ..Work::default() };
+            let builder = Memory::new(samples, work).loader().order(order).threads(2);
+            let mut loader = builder.batch_size(batch).build()?;
+            let (mut inside, mut boundary) = (Vec::new(), Vec::new());
+            let mut last: Option<(u64, Instant)> = None;
+            for item in loader.epochs(0..12)? {
+                let (epoch, now) = (item?.epoch(), Instant::now());
+                match last {
+                    Some((before, then)) if before == epoch => {
+                        inside.push((now - then).as_secs_f64())
+                    }
+                    Some((_, then)) => boundary.push((now - then).as_secs_f64()),
+                    None => {}
+                }
+                last = Some((epoch, now));
+            }
+            inside.sort_by(f64::total_cmp);
+            let p90 = inside[inside.len() * 9 / 10];
+            let boundary = median(boundary.into_iter());
+            println!(
+                "{:>10} {batch:>6} {:>8.2} ms {:>11.2} ms {:>9.2}",
+                order.as_str(),
+                p90 * 1e3,
+                boundary * 1e3,
+                boundary / p90
+            );
+        }
+    }
+    Ok(())
+}
+
+// ---- stragglers
+
+/// One sample in fifty takes fifty times as long.
+fn stragglers() -> Result<()> {
+    println!("\none sample in fifty 50 times slower, 2 threads: what order costs");
+    println!(
+        "{:>6} {:>9} {:>12} {:>12} {:>7}",
+        "batch", "prefetch", "ordered/s", "unordered/s", "ratio"
+    );
+    for (batch, prefetch) in [(8, 2), (32, 2), (32, 4), (128, 2)] {
+        let mut figures = [const { Vec::new() }; 2];
+        for _ in 0..ROUNDS {
+            for (order, figures) in ORDERS.into_iter().zip(&mut figures) {
+                let work = Work { decode: Duration::from_micros(100), slow: Some((50, 50)) };
+                let builder = Memory::new(4_000, work).loader().order(order).threads(2);
+                let mut loader = builder.batch_size(batch).prefetch(prefetch).build()?;
+                let started = Instant::now();
+                let mut samples = 0;
+                for item in loader.epoch(0)? {
+                    samples += item?.len();
+                }
+                figures.push(samples as f64 / started.elapsed().as_secs_f64());
+            }
+        }
+        let [ordered, unordered] = figures.map(|figures| median(figures.into_iter()));
+        println!(
+            "{batch:>6} {prefetch:>9} {ordered:>12.0} {unordered:>12.0} {:>7.2}",
+            unordered / ordered
+        );
+    }
+    Ok(())
+}
+
+// ---- the source and the decoder
+
+/// What decoding takes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    /// For each sample, asleep: a core of its own for each thread.
+    decode: Duration,
+    /// One sample in so many takes so many times as long.
+    slow: Option<(u32, u32)>,
+}
+
+/// Samples of 4 KB in memory, with a decoder that does not look at them.
+#[derive(Clone, Debug)]
+struct Memory {
+    samples: usize,
+    work: Work,
+    /// Contents, in turn.
+    bytes: Arc<[[u8; 4_096]]>,
+}
+
+impl Memory {
+    fn new(samples: usize, work: Work) -> Self {
+        let bytes = (0..256_u32).map(|number| {
+            let mut bytes = [number as u8; 4_096];
+            bytes[..4].copy_from_slice(&number.to_le_bytes());
+            bytes
+        });
+        Memory { samples, work, bytes: bytes.collect() }
+    }
+
+    fn loader(&self) -> LoaderBuilder<u8> {
+        let builder = Loader::source(self.clone()).decoder(self.clone());
+        builder.dtype::<u8>().size(8, 8)
+    }
+}
+
+impl Source for Memory {
+    fn root(&self) -> PathBuf {
+        "memory".into()
+    }
+
+    fn list(&self, listing: &mut Listing<'_>) -> Result<()> {
+        for number in 0..self.samples {
+            if listing.push(Path::new(&number.to_string()), None) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, path: &Path, admission: Admission) -> ReadFuture {
+        let number: usize = path.to_str().and_then(|name| name.parse().ok()).unwrap_or_default();
+        let all = Arc::clone(&self.bytes);
+        Box::pin(async move {
+            let mut encoded = admission.admit(4_096).await?;
+            encoded.copy_from_slice(&all[number % all.len()]);
+            let slow = (number as u32).to_le_bytes();
+            encoded[..4].copy_from_slice(&slow);
+            Ok(encoded)
+        })
+    }
+}
+
+impl Decode for Memory {
+    fn open<'a>(&self, encoded: &'a [u8], _: &Limits) -> Result<Box<dyn Picture + 'a>, Cause> {
+        let number = encoded[..4].iter().rev().fold(0, |sum, &byte| sum << 8 | u32::from(byte));
+        let Work { decode, slow } = self.work;
+        let times = slow.filter(|(every, _)| number % every == every / 2).map_or(1, |slow| slow.1);
+        Ok(Box::new(Nothing { takes: decode * times }))
+    }
+}
+
+struct Nothing {
+    takes: Duration,
+}
+
+impl Picture for Nothing {
+    fn size(&self) -> Size {
+        Size { width: 8, height: 8 }
+    }
+
+    fn working_bytes(&self) -> u64 {
+        0
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "it is the work that takes its time")]
+    fn read_rgb8(self: Box<Self>, _: &mut [u8]) -> Result<(), Cause> {
+        if !self.takes.is_zero() {
+            std::thread::sleep(self.takes);
+        }
+        Ok(())
+    }
+}
