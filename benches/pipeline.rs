@@ -156,33 +156,51 @@ fn bubble() -> Result<()> {
 
 // ---- stragglers
 
-/// One sample in fifty takes fifty times as long.
+/// One sample in fifty takes fifty times as long, or none does.
 fn stragglers() -> Result<()> {
-    println!("\none sample in fifty 50 times slower, 2 threads: what order costs");
+    println!("\none sample in fifty 50 times slower, or none: what order costs");
     println!(
-        "{:>6} {:>9} {:>12} {:>12} {:>7}",
-        "batch", "prefetch", "ordered/s", "unordered/s", "ratio"
+        "{:>10} {:>7} {:>6} {:>9} {:>12} {:>12} {:>7} {:>13}",
+        "stragglers",
+        "threads",
+        "batch",
+        "prefetch",
+        "ordered/s",
+        "unordered/s",
+        "ratio",
+        "reorder wait"
     );
-    for (batch, prefetch) in [(8, 2), (32, 2), (32, 4), (128, 2)] {
-        let mut figures = [const { Vec::new() }; 2];
-        for _ in 0..ROUNDS {
-            for (order, figures) in ORDERS.into_iter().zip(&mut figures) {
-                let work = Work { decode: Duration::from_micros(100), slow: Some((50, 50)) };
-                let builder = Memory::new(4_000, work).loader().order(order).threads(2);
-                let mut loader = builder.batch_size(batch).prefetch(prefetch).build()?;
-                let started = Instant::now();
-                let mut samples = 0;
-                for item in loader.epoch(0)? {
-                    samples += item?.len();
+    for slow in [None, Some((50, 50))] {
+        for (threads, batch, prefetch) in
+            [(2, 8, 2), (2, 32, 2), (8, 32, 2), (8, 32, 6), (8, 128, 2)]
+        {
+            let work = Work { decode: Duration::from_micros(300), slow };
+            let (mut rates, mut waits) = ([const { Vec::new() }; 2], Vec::new());
+            for _ in 0..ROUNDS {
+                for (order, rates) in ORDERS.into_iter().zip(&mut rates) {
+                    let builder = Memory::new(2_048, work).loader().order(order);
+                    let builder = builder.batch_size(batch).prefetch(prefetch).threads(threads);
+                    let mut loader = builder.build()?;
+                    let mut epoch = loader.epoch(0)?;
+                    for item in &mut epoch {
+                        item?;
+                    }
+                    let stats = epoch.stats();
+                    rates.push(stats.images_per_second());
+                    if order == Order::Ordered {
+                        waits.push(stats.stages.reorder_wait.as_secs_f64() / stats.seconds);
+                    }
                 }
-                figures.push(samples as f64 / started.elapsed().as_secs_f64());
             }
+            let [ordered, unordered] = rates.map(|rates| median(rates.into_iter()));
+            println!(
+                "{:>10} {threads:>7} {batch:>6} {prefetch:>9} {ordered:>12.0} {unordered:>12.0} \
+                 {:>7.2} {:>11.0} %",
+                slow.map_or("none", |_| "1 in 50"),
+                unordered / ordered,
+                100.0 * median(waits.into_iter())
+            );
         }
-        let [ordered, unordered] = figures.map(|figures| median(figures.into_iter()));
-        println!(
-            "{batch:>6} {prefetch:>9} {ordered:>12.0} {unordered:>12.0} {:>7.2}",
-            unordered / ordered
-        );
     }
     Ok(())
 }

@@ -289,7 +289,7 @@ impl Current {
     }
 
     /// A batch was taken: the waiting is over.
-    /// `held_back` says since when order alone had kept it.
+    /// `held_back` says since when order alone had kept decoders from working.
     fn take(&mut self, counters: Arc<EpochCounters>, held_back: Option<Instant>) {
         if let Some(since) = self.waiting.take() {
             let now = Instant::now();

@@ -121,6 +121,7 @@ impl<T: Element> Loader<T> {
                 batch_size: config.batch_size,
                 prefetch: config.prefetch,
                 ordered: config.order == Order::Ordered,
+                decoders: config.threads,
                 failures_need_length: config.max_failures.needs_length(),
             },
             Pool::new(config.batch_size * row_len, buffers),

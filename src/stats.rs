@@ -67,8 +67,9 @@ pub struct Stages {
     /// output is the time it was away with one.
     pub batch: StageStats,
     /// What order costs: of the time that the consumer waited for a batch
-    /// (`batch.waiting_for_input`), that in which samples enough for one were
-    /// ready, held back by one in front of them that was not. Zero unordered.
+    /// (`batch.waiting_for_input`), that in which decoders stood still with a
+    /// window full of samples that were ready, held back by one in front of them
+    /// that was not. Zero unordered.
     #[serde(rename = "reorder_wait_seconds", serialize_with = "seconds")]
     pub reorder_wait: Duration,
 }

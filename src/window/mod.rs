@@ -65,7 +65,7 @@ struct Inner<T: Element> {
     waker: Option<Waker>,
     /// The granter has found no room since it was last told of some.
     granter_waits: bool,
-    /// Since when order alone keeps a batch from the consumer.
+    /// Since when order alone keeps decoders from working.
     held_back: Option<Instant>,
     /// Ends the run; told once.
     error: Option<Error>,
@@ -89,7 +89,7 @@ pub(crate) enum Taken<T: Element> {
 #[derive(Debug)]
 pub(crate) struct Assembly<T: Element> {
     settled: Settled<Arc<Rows<T>>, Arrived, SampleError>,
-    /// Since when it was order alone that kept a batch from the consumer.
+    /// Since when it was order alone that kept decoders from working.
     pub(crate) held_back: Option<Instant>,
 }
 
@@ -402,7 +402,7 @@ impl<T: Element> Window<T> {
 }
 
 impl<T: Element> Inner<T> {
-    /// Notes when order begins to be what the consumer waits for.
+    /// Notes when order begins to be what keeps decoders from working.
     fn look_for_held_back(&mut self) {
         if self.held_back.is_none() && self.state.is_held_back() {
             self.held_back = Some(Instant::now());

@@ -23,6 +23,8 @@ pub(crate) struct Shape {
     /// Batches in the making or waiting, at most.
     pub(crate) prefetch: usize,
     pub(crate) ordered: bool,
+    /// Threads that work on tickets.
+    pub(crate) decoders: usize,
     /// A failure cannot be judged before the epoch's length is known.
     pub(crate) failures_need_length: bool,
 }
@@ -429,12 +431,22 @@ impl<M, R, F> State<M, R, F> {
         }
     }
 
-    /// Whether order alone keeps a batch from the consumer: rows enough for one
-    /// are ready, and one in front of them is not.
+    /// Whether order alone keeps decoders from working: rows enough for a batch
+    /// are ready, one in front of them is not, and the window has no other work
+    /// until that batch is taken.
     pub(crate) fn is_held_back(&self) -> bool {
+        if !self.shape.ordered {
+            return false;
+        }
         let front = self.epochs.iter().find(|epoch| epoch.live);
         let enough = |front: &Epoch<M, R, F>| front.ready >= self.shape.batch_size as u64;
-        self.shape.ordered && front.is_some_and(enough) && !self.is_takeable()
+        let growing = self.epochs.back().filter(|_| self.is_growing());
+        let unfinished = |epoch: &Epoch<M, R, F>| Some(epoch.granted) != self.walk.length();
+        front.is_some_and(enough)
+            && (growing.is_some_and(unfinished) || !self.announced.is_empty())
+            && self.outstanding() < self.shape.decoders as u64
+            && !self.has_room()
+            && !self.is_takeable()
     }
 
     /// Takes what there is for the consumer. `copy(from, row, to, row)` moves a
@@ -484,7 +496,6 @@ impl<M, R, F> State<M, R, F> {
     }
 
     /// Tickets that are out, cancelled epochs included.
-    #[cfg(test)]
     pub(crate) fn outstanding(&self) -> u64 {
         self.epochs.iter().map(Epoch::outstanding).sum()
     }

@@ -282,7 +282,7 @@ proptest! {
         run in 1..9_u64,
         actions in actions(),
     ) {
-        let shape = Shape { batch_size, prefetch, ordered, failures_need_length };
+        let shape = Shape { batch_size, prefetch, ordered, decoders: 2, failures_need_length };
         let mut model = Model::new(shape, length);
         model.run = run;
         for action in actions {
@@ -293,7 +293,7 @@ proptest! {
 }
 
 fn shape(batch_size: usize, prefetch: usize, ordered: bool) -> Shape {
-    Shape { batch_size, prefetch, ordered, failures_need_length: false }
+    Shape { batch_size, prefetch, ordered, decoders: 2, failures_need_length: false }
 }
 
 #[test]
@@ -402,4 +402,31 @@ fn skipping_leaves_the_epochs_behind_whole() {
     model.state.skip(0);
     model.run_out();
     assert_eq!(model.ended, [1, 2]);
+}
+
+#[test]
+fn what_order_holds_back_is_seen() {
+    for ordered in [true, false] {
+        let mut model = Model::new(shape(4, 2, ordered), 100);
+        while model.grant() {}
+        // All but the first sample, one after the other.
+        for left in (1..8).rev() {
+            assert!(!model.state.is_held_back(), "{left} are still out besides the first");
+            model.ready(1);
+            while !ordered && model.take() {}
+        }
+        assert_eq!(model.state.is_held_back(), ordered);
+        model.ready(0);
+        assert!(!model.state.is_held_back());
+        assert!(model.take());
+        while model.grant() {}
+        assert!(!model.state.is_held_back(), "there is work again");
+    }
+    // With nothing left to grant nobody stands still because of order.
+    let mut model = Model::new(shape(4, 2, true), 8);
+    model.state.begin(0..1);
+    model.state.walked(Walk::Ended { length: 8 });
+    while model.grant() {}
+    (0..7).for_each(|_| model.ready(1));
+    assert!(!model.state.is_held_back());
 }
