@@ -1,9 +1,10 @@
-//! What the pipeline itself costs, with a decoder that does nothing; the gap
-//! between epochs, and what order costs, with one that takes a known time.
+//! What the pipeline itself costs, with a decoder that does nothing, from memory
+//! and from files; the gap between epochs, and what order costs, with one that
+//! takes a known time.
 //!
 //! ```sh
-//! cargo bench --bench pipeline                      # all three tables
-//! cargo bench --bench pipeline -- cost              # or bubble, or stragglers
+//! cargo bench --bench pipeline                      # all tables
+//! cargo bench --bench pipeline -- cost              # or files, bubble, stragglers
 //! ```
 //!
 //! Samples are 4 KB in memory, copied as a source in memory would; a row is
@@ -27,6 +28,9 @@ fn main() -> Result<()> {
     let wanted = |name: &str| named.is_empty() || named.iter().any(|asked| asked == name);
     if wanted("cost") {
         cost()?;
+    }
+    if wanted("files") {
+        files()?;
     }
     if wanted("bubble") {
         bubble()?;
@@ -109,6 +113,46 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+// ---- files
+
+/// What a cached file costs on its way through the loader, beside reading it into
+/// memory that is there.
+fn files() -> Result<()> {
+    const FILES: usize = 1_000;
+    println!("\ncore-microseconds a cached file, and files/s");
+    println!("{:>8} {:>14} {:>14} {:>11}", "bytes", "read in a loop", "loader", "files/s");
+    for bytes in [4_096, 110_000] {
+        let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let path = |number: usize| folder.path().join(format!("{number:04}.jpg"));
+        for number in 0..FILES {
+            std::fs::write(path(number), vec![number as u8; bytes]).expect("a writable folder");
+        }
+        let mut buffer = vec![0; bytes];
+        let (mut bare, mut rounds) = (Vec::new(), Vec::new());
+        let none = Memory::new(0, Work::default());
+        let builder = Loader::folder(folder.path()).decoder(none).dtype::<u8>().size(8, 8);
+        let mut loader = builder.threads(2).build()?;
+        for _ in 0..ROUNDS {
+            let (core, mut read) = (core_seconds(), 0);
+            let started = Instant::now();
+            while started.elapsed() < SPAN {
+                let mut file = std::fs::File::open(path(read % FILES)).expect("readable");
+                std::io::Read::read_exact(&mut file, &mut buffer).expect("readable");
+                read += 1;
+            }
+            bare.push((core_seconds() - core) / read as f64);
+            rounds.push(one_round(&mut loader)?);
+        }
+        println!(
+            "{bytes:>8} {:>14.1} {:>14.1} {:>11.0}",
+            median(bare.into_iter()) * 1e6,
+            median(rounds.iter().map(|round| round.1)) * 1e6,
+            median(rounds.iter().map(|round| round.0))
+        );
+    }
+    Ok(())
 }
 
 // ---- bubble

@@ -35,17 +35,19 @@ pub(super) fn advise_huge<T>(memory: &mut [T]) {
 #[cfg(not(all(target_os = "linux", not(miri))))]
 pub(super) fn advise_huge<T>(_: &mut [T]) {}
 
-#[cfg(all(test, target_os = "linux", not(miri)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     /// Page faults of this thread so far.
+    #[cfg(all(target_os = "linux", not(miri)))]
     fn faults() -> u64 {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
         let fields = stat.rsplit(')').next().unwrap();
         fields.split_whitespace().nth(7).unwrap().parse().unwrap()
     }
 
+    #[cfg(all(target_os = "linux", not(miri)))]
     #[test]
     fn touching_fresh_memory_faults_seldom() {
         let setting = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
