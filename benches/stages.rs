@@ -7,7 +7,6 @@
 //! ```
 #![allow(missing_docs)]
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -136,86 +135,6 @@ fn transform(criterion: &mut Criterion) {
     }
 }
 
-/// A source whose samples are in memory and a decoder that does nothing: what
-/// is left is the pipeline.
-fn pipeline(criterion: &mut Criterion) {
-    use infeed::decode::{Decode, Picture};
-    use infeed::source::{Admission, Listing, ReadFuture, Source};
-
-    const SAMPLES: usize = 4_096;
-
-    struct Nothing;
-
-    impl Source for Nothing {
-        fn root(&self) -> PathBuf {
-            "memory".into()
-        }
-
-        fn list(&self, listing: &mut Listing<'_>) -> infeed::Result<()> {
-            for number in 0..SAMPLES {
-                if listing.push(Path::new(&number.to_string()), None) == ControlFlow::Break(()) {
-                    break;
-                }
-            }
-            Ok(())
-        }
-
-        fn read(&self, _path: &Path, admission: Admission) -> ReadFuture {
-            Box::pin(async move { admission.admit(4_096).await })
-        }
-    }
-
-    struct NoDecoder;
-
-    impl Decode for NoDecoder {
-        fn open<'a>(
-            &self,
-            _encoded: &'a [u8],
-            _limits: &infeed::Limits,
-        ) -> Result<Box<dyn Picture + 'a>, infeed::Cause> {
-            Ok(Box::new(NoPicture))
-        }
-    }
-
-    struct NoPicture;
-
-    impl Picture for NoPicture {
-        fn size(&self) -> infeed::Size {
-            infeed::Size { width: 8, height: 8 }
-        }
-
-        fn working_bytes(&self) -> u64 {
-            0
-        }
-
-        fn read(
-            self: Box<Self>,
-            _: infeed::decode::Channels,
-            _out: &mut [u8],
-        ) -> Result<(), infeed::Cause> {
-            Ok(())
-        }
-    }
-
-    let mut group = criterion.benchmark_group("pipeline alone");
-    group.throughput(Throughput::Elements(SAMPLES as u64));
-    for order in [Order::Ordered, Order::Unordered] {
-        for batch in [32, 1_024] {
-            let builder = Loader::source(Nothing).decoder(NoDecoder).size(8, 8).order(order);
-            let mut loader = builder.batch_size(batch).build().expect("a valid configuration");
-            group.bench_function(format!("{order} batch {batch}"), |bencher| {
-                bencher.iter(|| {
-                    let epoch = loader.epoch(0).expect("a loader just built");
-                    assert_eq!(
-                        epoch.map(|b| b.expect("no failures").len()).sum::<usize>(),
-                        SAMPLES
-                    );
-                });
-            });
-        }
-    }
-}
-
 fn whole(criterion: &mut Criterion) {
     let photos = Photos::new();
     let mut group = criterion.benchmark_group("whole");
@@ -235,6 +154,6 @@ fn whole(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(3));
-    targets = ceilings, transform, pipeline, whole
+    targets = ceilings, transform, whole
 }
 criterion_main!(benches);

@@ -16,7 +16,7 @@ use crate::config::{OnError, Resolved};
 use crate::element::Element;
 use crate::error::{Error, Result, SampleError};
 use crate::stats::{EpochCounters, EpochStats};
-use crate::window::{Assembly, Taken, Totals, Window};
+use crate::window::{Assembled, Assembly, Taken, Totals, Window};
 
 pub(crate) struct Delivery<T: Element> {
     window: Arc<Window<T>>,
@@ -135,31 +135,23 @@ impl<T: Element> Delivery<T> {
         }
     }
 
-    /// Judges a batch's failures, to be told first, and makes it whole.
-    fn receive(&mut self, mut assembly: Assembly<T>, counters: Arc<EpochCounters>) {
-        self.current.take(counters.clone());
+    /// Makes a batch whole; its failures are judged, and told first.
+    fn receive(&mut self, assembly: Assembly<T>, counters: Arc<EpochCounters>) {
+        self.current.take(counters.clone(), assembly.held_back);
         let started = Instant::now();
-        let (epoch, index, length) = (assembly.epoch, assembly.batch, assembly.length);
-        let mut failures = std::mem::take(&mut assembly.failures);
-        let assembled = assembly.assemble(self.row_shape.iter().product());
-        let (buffer, arrived) = match assembled {
-            Ok(Some(assembled)) => assembled,
-            Ok(None) => {
-                let last = failures.last().map(ToString::to_string).unwrap_or_default();
-                self.judge(failures, length);
-                if !self.over {
-                    self.end_run(Error::empty_batch(epoch, Some(index), last));
-                }
-                return;
-            }
+        let assembled = match assembly.assemble(self.row_shape.iter().product()) {
+            Ok(assembled) => assembled,
             Err(error) => return self.end_run(error),
         };
-        let mut samples = Vec::with_capacity(arrived.len());
-        for row in arrived {
-            samples.push(row.sample);
-            failures.extend(row.failures);
-        }
-        failures.sort_by_key(SampleError::position);
+        let Assembled { epoch, batch: index, length, buffer, samples, failures } = assembled;
+        let Some(buffer) = buffer else {
+            let last = failures.last().map(ToString::to_string).unwrap_or_default();
+            self.judge(failures, length);
+            if !self.over {
+                self.end_run(Error::empty_batch(epoch, Some(index), last));
+            }
+            return;
+        };
         self.judge(failures, length);
         if self.over {
             return;
@@ -297,9 +289,14 @@ impl Current {
     }
 
     /// A batch was taken: the waiting is over.
-    fn take(&mut self, counters: Arc<EpochCounters>) {
+    /// `held_back` says since when order alone had kept decoders from working.
+    fn take(&mut self, counters: Arc<EpochCounters>, held_back: Option<Instant>) {
         if let Some(since) = self.waiting.take() {
-            counters.batch.input(since.elapsed());
+            let now = Instant::now();
+            counters.batch.input(now - since);
+            if let Some(held_back) = held_back {
+                counters.reorder_wait.add(now.saturating_duration_since(held_back.max(since)));
+            }
         }
         self.counters = Some(counters);
     }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::batch::Pool;
@@ -33,7 +33,7 @@ use crate::error::{Error, Result};
 use crate::fence::fence;
 use crate::plan::Plan;
 use crate::read::budget::ByteBudget;
-use crate::read::{Readers, Retries, StuckReads, grant};
+use crate::read::{Readers, Retries, StuckReads, grant, handoff};
 use crate::source::{Folder, Index, Listing, Source};
 use crate::stats::{Queue, Registry, Stats};
 use crate::transform::Transform;
@@ -121,6 +121,7 @@ impl<T: Element> Loader<T> {
                 batch_size: config.batch_size,
                 prefetch: config.prefetch,
                 ordered: config.order == Order::Ordered,
+                decoders: config.threads,
                 failures_need_length: config.max_failures.needs_length(),
             },
             Pool::new(config.batch_size * row_len, buffers),
@@ -321,9 +322,8 @@ struct Starting<'a, T: Element> {
 impl<T: Element> Starting<'_, T> {
     fn start(self, decoder: Arc<dyn Decode>, transform: Arc<Transform<T>>) -> Result<Threads> {
         let Shared { window, index, stuck, config, .. } = &**self.shared;
-        // Never fuller than `prefetch * batch_size`, since every item holds a ticket; a
-        // bounded channel would take that memory at once.
-        let (loaded_sender, loaded) = unbounded();
+        // Never fuller than `prefetch * batch_size`, since every item holds a ticket.
+        let (loaded_giver, loaded) = handoff();
         let (retry_sender, retry_receiver) = mpsc::unbounded_channel();
         let retries = Retries { attempts: config.replace_attempts, sender: retry_sender };
         let readers = Readers {
@@ -336,7 +336,7 @@ impl<T: Element> Starting<'_, T> {
             permits: Arc::new(Semaphore::new(config.readers)),
             timeout: config.read_timeout,
             stuck: Arc::clone(stuck),
-            loaded: loaded_sender,
+            loaded: loaded_giver,
             retries: retries.clone(),
         };
         let pixels = ByteBudget::new(config.memory.decode_bytes);

@@ -66,6 +66,12 @@ pub struct Stages {
     /// for input is the time the consumer waited for a batch; waiting for
     /// output is the time it was away with one.
     pub batch: StageStats,
+    /// What order costs: of the time that the consumer waited for a batch
+    /// (`batch.waiting_for_input`), that in which decoders stood still with a
+    /// window full of samples that were ready, held back by one in front of them
+    /// that was not. Zero unordered.
+    #[serde(rename = "reorder_wait_seconds", serialize_with = "seconds")]
+    pub reorder_wait: Duration,
 }
 
 impl Stages {
@@ -88,6 +94,7 @@ impl Stages {
             decode: self.decode.plus(other.decode),
             transform: self.transform.plus(other.transform),
             batch: self.batch.plus(other.batch),
+            reorder_wait: self.reorder_wait + other.reorder_wait,
         }
     }
 }
@@ -152,23 +159,42 @@ pub struct Stats {
     pub stuck_reads: usize,
 }
 
-/// Counters of one stage, added to by its threads.
+/// A sum of times, added to by several threads.
+///
+/// Like the other counters, read by nobody who draws conclusions about other
+/// memory, hence relaxed throughout.
 #[derive(Debug, Default)]
+pub(crate) struct Time(AtomicU64);
+
+impl Time {
+    pub(crate) fn add(&self, time: Duration) {
+        // Mostly nobody has waited, and the line is another thread's.
+        if !time.is_zero() {
+            self.0.fetch_add(nanoseconds(time), Ordering::Relaxed);
+        }
+    }
+
+    fn sum(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Counters of one stage, added to by its threads; on cache lines of their own,
+/// since the stages are on different cores.
+#[derive(Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct Counters {
     items: AtomicU64,
     bytes: AtomicU64,
-    busy: AtomicU64,
-    input: AtomicU64,
-    output: AtomicU64,
+    busy: Time,
+    input: Time,
+    output: Time,
 }
 
-/// Plain sums read by nobody who draws conclusions about other memory, hence
-/// relaxed throughout.
 impl Counters {
     pub(crate) fn item(&self, bytes: usize, busy: Duration) {
-        self.items.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.busy(busy);
+        self.items(1, busy);
     }
 
     pub(crate) fn items(&self, items: u64, busy: Duration) {
@@ -177,25 +203,24 @@ impl Counters {
     }
 
     pub(crate) fn busy(&self, time: Duration) {
-        self.busy.fetch_add(nanoseconds(time), Ordering::Relaxed);
+        self.busy.add(time);
     }
 
     pub(crate) fn input(&self, time: Duration) {
-        self.input.fetch_add(nanoseconds(time), Ordering::Relaxed);
+        self.input.add(time);
     }
 
     pub(crate) fn output(&self, time: Duration) {
-        self.output.fetch_add(nanoseconds(time), Ordering::Relaxed);
+        self.output.add(time);
     }
 
     fn stats(&self) -> StageStats {
-        let time = |time: &AtomicU64| Duration::from_nanos(time.load(Ordering::Relaxed));
         StageStats {
             items: self.items.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
-            busy: time(&self.busy),
-            waiting_for_input: time(&self.input),
-            waiting_for_output: time(&self.output),
+            busy: self.busy.sum(),
+            waiting_for_input: self.input.sum(),
+            waiting_for_output: self.output.sum(),
         }
     }
 }
@@ -215,6 +240,7 @@ pub(crate) struct EpochCounters {
     pub(crate) decode: Counters,
     pub(crate) transform: Counters,
     pub(crate) batch: Counters,
+    pub(crate) reorder_wait: Time,
 }
 
 impl EpochCounters {
@@ -231,6 +257,7 @@ impl EpochCounters {
             decode: self.decode.stats(),
             transform: self.transform.stats(),
             batch: self.batch.stats(),
+            reorder_wait: self.reorder_wait.sum(),
         }
     }
 }
@@ -258,6 +285,7 @@ impl Registry {
             decode: Counters::default(),
             transform: Counters::default(),
             batch: Counters::default(),
+            reorder_wait: Time::default(),
         });
         let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
         let Epochs { folded, open } = &mut *epochs;

@@ -77,6 +77,7 @@ fn run_prints_one_json_object_with_everything_in_it() {
     assert_eq!(report["config"]["prefetch"], 2);
     assert!(report["config"]["memory"]["total_bytes"].as_u64().unwrap() > 0);
     let stages = &report["stages"];
+    assert!(stages["reorder_wait_seconds"].is_f64());
     for (stage, items) in
         [("walk", 10), ("read", 20), ("decode", 20), ("transform", 20), ("batch", 6)]
     {

@@ -1,5 +1,6 @@
 //! A batch: a tensor, its labels, and where each row came from.
 
+mod pages;
 mod pool;
 mod rows;
 

@@ -1,8 +1,11 @@
 //! Batch memory, used again: the kernel zeroes fresh memory page by page, which
-//! costs several times what filling it does.
+//! costs several times what filling it does. What has to be fresh is asked for
+//! in huge pages.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use super::pages::advise_huge;
 
 /// Memory of batches of one size. Taking never waits: what the caller keeps is
 /// the caller's, and an empty free list allocates.
@@ -46,7 +49,12 @@ impl<T: Copy + Default> Pool<T> {
             state.existing += usize::from(kept.is_none());
             kept
         };
-        let memory = kept.unwrap_or_else(|| vec![T::default(); self.elements]);
+        let memory = kept.unwrap_or_else(|| {
+            // Zeroes come from the allocator untouched, so the advice is in time.
+            let mut fresh = vec![T::default(); self.elements];
+            advise_huge(&mut fresh);
+            fresh
+        });
         Buffer { memory, pool: Some(Arc::clone(self)) }
     }
 }

@@ -1,7 +1,7 @@
 //! The rows of one batch: contiguous memory that several threads fill at once,
 //! each its own row.
 //!
-//! The only unsafe code of the pipeline. Its argument, independent of what the
+//! The unsafe code in which threads meet. Its argument, independent of what the
 //! rest of the crate does:
 //!
 //! * A [`Row`] is given out at most once for each row: [`Rows::claim`] sets the

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
-
 use super::{Decode, Opened};
 use crate::batch::Row;
 use crate::config::Limits;
@@ -13,14 +11,14 @@ use crate::element::Element;
 use crate::error::{Cause, CauseKind, Stage};
 use crate::fence::fence;
 use crate::read::budget::{ByteBudget, Lease};
-use crate::read::{Loaded, Retries};
+use crate::read::{Loaded, Retries, Taker};
 use crate::stats::EpochCounters;
 use crate::transform::{Scratch, Transform, Turn};
 use crate::window::{Place, Ticket};
 
 /// One of the fixed pool of decoder threads.
 pub(crate) struct Worker<T: Element> {
-    pub(crate) loaded: Receiver<Loaded<T>>,
+    pub(crate) loaded: Taker<Loaded<T>>,
     pub(crate) decoder: Arc<dyn Decode>,
     pub(crate) transform: Arc<Transform<T>>,
     pub(crate) limits: Limits,
@@ -45,16 +43,20 @@ struct Work<T: Element> {
 }
 
 impl<T: Element> Worker<T> {
-    /// Works until the readers' end of the channel is gone.
+    /// Works until the readers' end of the queue is gone.
     pub(crate) fn run(self) {
         let mut scratch = Scratch::default();
-        let mut idle_since = Instant::now();
-        while let Ok(loaded) = self.loaded.recv() {
+        loop {
+            // The clock is looked at only by those who have to wait.
+            if let Some(loaded) = self.loaded.try_take() {
+                self.process(loaded, &mut scratch);
+                continue;
+            }
+            let idle_since = Instant::now();
+            let Some(loaded) = self.loaded.take_waiting() else { return };
             let counters = &loaded.job.ticket.counters;
-            let waited = counters.waited(idle_since, Instant::now());
-            counters.decode.input(waited);
+            counters.decode.input(counters.waited(idle_since, Instant::now()));
             self.process(loaded, &mut scratch);
-            idle_since = Instant::now();
         }
     }
 

@@ -6,14 +6,15 @@
 //! until somebody needs their room, so the budget is never exceeded and a
 //! request that fits the whole budget is granted once enough has come back.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, RangeInclusive};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Buffers are made in steps of this many bytes, so that files of nearly one
-/// size share them.
-const STEP: u64 = 64 << 10;
+/// Buffers are made in steps of an eighth to a quarter of their size, within
+/// these bytes, so that files of nearly one size share them, and small ones do
+/// not use the budget up.
+const STEPS: RangeInclusive<u64> = 512..=64 << 10;
 
 /// A buffer above this part of the budget is lent only to requests that need at
 /// least a quarter of it.
@@ -36,6 +37,8 @@ struct State {
     /// Buffers that nobody holds, warmest last.
     idle: Vec<Vec<u8>>,
     idle_bytes: u64,
+    /// Threads that wait.
+    waiting: usize,
     peak: u64,
 }
 
@@ -61,6 +64,9 @@ impl ByteBudget {
     }
 
     /// The same, waiting as a task. `len + extra` must fit the limit.
+    ///
+    /// One return wakes one who waits, and who was served wakes the next: as
+    /// long as somebody finds no room, something is lent and will come back.
     pub(crate) async fn take(self: &Arc<Self>, len: usize, extra: u64) -> Lease {
         loop {
             let notified = self.notify.notified();
@@ -68,6 +74,7 @@ impl ByteBudget {
             // From here on no return is missed.
             notified.as_mut().enable();
             if let Some(lease) = self.try_take(len, extra) {
+                self.notify.notify_one();
                 return lease;
             }
             notified.await;
@@ -79,10 +86,22 @@ impl ByteBudget {
         let mut state = self.lock();
         loop {
             if let Some((buffer, charge)) = state.lend(self.limit, len, extra) {
-                drop(state);
+                self.wake_one(state);
                 return self.lease(buffer, charge, len);
             }
+            state.waiting += 1;
             state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+    }
+
+    /// Wakes a thread that waits. Without one it costs nothing, which a
+    /// condition variable does not promise.
+    fn wake_one(&self, state: MutexGuard<'_, State>) {
+        let waiting = state.waiting > 0;
+        drop(state);
+        if waiting {
+            self.returned.notify_one();
         }
     }
 
@@ -96,9 +115,8 @@ impl ByteBudget {
         state.lent -= charge.buffer + charge.extra;
         state.idle_bytes += charge.buffer;
         state.idle.push(buffer);
-        drop(state);
-        self.returned.notify_all();
-        self.notify.notify_waiters();
+        self.wake_one(state);
+        self.notify.notify_one();
     }
 
     #[cfg(test)]
@@ -140,7 +158,7 @@ impl State {
                 if !self.idle.is_empty() {
                     self.idle_bytes -= self.idle.remove(0).len() as u64;
                 }
-                (len as u64).next_multiple_of(STEP).min(room)
+                rounded(len as u64).min(room)
             }
         };
         self.lent += bytes + extra;
@@ -150,6 +168,12 @@ impl State {
         self.peak = self.peak.max(self.lent + self.idle_bytes);
         Some((found, Charge { buffer: bytes, extra }))
     }
+}
+
+/// The size of a new buffer for `len` bytes.
+fn rounded(len: u64) -> u64 {
+    let step = len.next_power_of_two() / 8;
+    len.next_multiple_of(step.clamp(*STEPS.start(), *STEPS.end()))
 }
 
 /// Bytes within a budget; goes back when dropped.
@@ -203,6 +227,13 @@ mod tests {
         assert!(budget.try_take(1_000_000, 0).is_some());
         assert!(budget.try_take(400_000, 600_000).is_some());
         assert!(budget.try_take(400_000, 600_001).is_none());
+    }
+
+    #[test]
+    fn as_many_small_files_fit_as_the_budget_has_room_for() {
+        let budget = ByteBudget::new(16 * 4096);
+        let held: Vec<_> = (0..17).map_while(|_| budget.try_take(4096, 0)).collect();
+        assert_eq!(held.len(), 16);
     }
 
     #[test]

@@ -1,34 +1,43 @@
-//! The read stage: tickets are granted, and tasks turn them into encoded bytes.
+//! The read stage: tickets are granted, and reads turn them into encoded bytes.
 //!
 //! One task, the *granter*, asks the window for room and the plan for the next
-//! sample, and starts a task for each ticket. A read task takes one of the read
-//! permits, then memory from the budget of encoded bytes, reads, and hands the
-//! sample to the decoders through a channel that has room for every ticket
-//! there can be, so no task ever waits inside the runtime's thread.
+//! samples, and begins their reads, as many at a time as there are permits. A
+//! read that is done at once costs no more than that; one that has to wait goes
+//! on as a task of its own. Either takes memory from the budget of encoded
+//! bytes, and hands the sample to the decoders through a queue that has room for
+//! every ticket there can be, so nothing ever waits inside the runtime's thread.
 
 pub(crate) mod budget;
+mod handoff;
 mod job;
 mod stuck;
 
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::element::Element;
 use crate::error::{Cause, CauseKind, Error, Stage};
-use crate::fence::{fence, fenced};
+use crate::fence::{Fenced, fence, fenced};
 use crate::plan::{Plan, Step};
-use crate::source::{Admission, Encoded, Entry, Index, Progress, Source};
+use crate::source::{Admission, AdmissionClock, Encoded, Entry, Index, Progress, Source};
 use crate::stats::EpochCounters;
-use crate::window::{End, EpochId, Walk, Window};
+use crate::window::{End, EpochId, Next, Walk, Window};
 use budget::ByteBudget;
 
+pub(crate) use handoff::{Giver, Taker, handoff};
 pub(crate) use job::{Job, Loaded, Retries};
 pub(crate) use stuck::StuckReads;
+
+/// Tickets granted in one go: enough to make the window's lock cheap, few enough
+/// for the decoders to have the first sample soon.
+const RUN: u64 = 64;
 
 /// Everything that the read tasks share.
 pub(crate) struct Readers<T: Element> {
@@ -42,14 +51,39 @@ pub(crate) struct Readers<T: Element> {
     pub(crate) timeout: Option<Duration>,
     pub(crate) stuck: Arc<StuckReads>,
     /// To the decoders.
-    pub(crate) loaded: Sender<Loaded<T>>,
+    pub(crate) loaded: Giver<Loaded<T>>,
     pub(crate) retries: Retries<T>,
 }
 
-/// Read tasks of one epoch; dropping them cancels its reads.
-struct EpochTasks {
+/// Reads of one epoch; dropping them cancels them.
+struct EpochReads<T: Element> {
     id: EpochId,
+    /// Samples whose read waits for a permit.
+    waiting: VecDeque<Job<T>>,
+    /// Reads that were not done at once.
     tasks: JoinSet<()>,
+}
+
+/// A read that has been begun.
+struct Reading<T: Element> {
+    job: Job<T>,
+    entry: Entry,
+    read: Fenced<Result<Encoded, Cause>>,
+    clock: Arc<AdmissionClock>,
+    started: Instant,
+}
+
+/// The right to one read in progress; given back, it wakes the granter.
+struct Permit<T: Element> {
+    permit: Option<OwnedSemaphorePermit>,
+    window: Arc<Window<T>>,
+}
+
+impl<T: Element> Drop for Permit<T> {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.window.wake_granter_for_a_permit();
+    }
 }
 
 /// Why the granter has nothing to grant.
@@ -65,7 +99,7 @@ pub(crate) async fn grant<T: Element>(
     readers: Arc<Readers<T>>,
     mut retries: UnboundedReceiver<Job<T>>,
 ) {
-    let mut epochs: Vec<EpochTasks> = Vec::new();
+    let mut epochs: Vec<EpochReads<T>> = Vec::new();
     // Samples that wait for the end of the walk, to draw their substitute.
     let mut undrawn: Vec<Job<T>> = Vec::new();
     let mut idle_since = Instant::now();
@@ -108,21 +142,34 @@ pub(crate) async fn grant<T: Element>(
 }
 
 impl<T: Element> Readers<T> {
-    /// Grants while there is room and the walk is ahead.
-    fn grant_all(self: &Arc<Self>, epochs: &mut Vec<EpochTasks>, idle_since: &mut Instant) -> Idle {
+    /// Grants while there is room and the walk is ahead, and begins the reads.
+    fn grant_all(
+        self: &Arc<Self>,
+        epochs: &mut Vec<EpochReads<T>>,
+        idle_since: &mut Instant,
+    ) -> Idle {
         loop {
+            for epoch in &mut *epochs {
+                self.begin_reads(epoch);
+            }
             let Some((next, counters)) = self.window.next() else { return Idle::Window };
             let progress = self.index.progress();
-            match self.plan.step(next.position, progress.listed, progress.complete) {
-                Step::Sample { index, padding } => {
-                    let now = Instant::now();
-                    counters.read.output(counters.waited(*idle_since, now));
-                    *idle_since = now;
-                    let Some(ticket) = self.window.grant(next, &counters) else { continue };
-                    self.start(Job::new(ticket, index, padding), epochs);
-                }
+            let (run, stop) = self.run(next, progress);
+            if !run.is_empty() {
+                let now = Instant::now();
+                counters.read.output(counters.waited(*idle_since, now));
+                *idle_since = now;
+                let waiting = &mut self.reads(epochs, next.id).waiting;
+                let tickets = self.window.grant(next, run.len() as u64, &counters);
+                let jobs = tickets.zip(run);
+                waiting.extend(
+                    jobs.map(|(ticket, (index, padding))| Job::new(ticket, index, padding)),
+                );
+                continue;
+            }
+            match stop {
                 Step::End { length } => self.window.close_epoch(next.id, End::Length(length)),
-                Step::NotListed => {
+                _ => {
                     if let Some(error) = self.index.error() {
                         self.window.close_epoch(next.id, End::Broken(error));
                     } else if !self.index.want(self.plan.wanted(next.position)) {
@@ -131,6 +178,30 @@ impl<T: Element> Readers<T> {
                 }
             }
         }
+    }
+
+    /// The samples at the next positions, each with whether it is padding; and
+    /// the step behind them.
+    fn run(&self, next: Next, progress: Progress) -> (Vec<(u64, bool)>, Step) {
+        let mut run = Vec::with_capacity(RUN.min(next.room) as usize);
+        let mut position = next.position;
+        loop {
+            match self.plan.step(position, progress.listed, progress.complete) {
+                Step::Sample { index, padding } if (run.len() as u64) < RUN.min(next.room) => {
+                    run.push((index, padding));
+                    position += 1;
+                }
+                stop => return (run, stop),
+            }
+        }
+    }
+
+    fn reads<'a>(&self, epochs: &'a mut Vec<EpochReads<T>>, id: EpochId) -> &'a mut EpochReads<T> {
+        let at = epochs.iter().position(|epoch| epoch.id == id).unwrap_or_else(|| {
+            epochs.push(EpochReads { id, waiting: VecDeque::new(), tasks: JoinSet::new() });
+            epochs.len() - 1
+        });
+        &mut epochs[at]
     }
 
     /// How the walk ended.
@@ -142,84 +213,79 @@ impl<T: Element> Readers<T> {
     }
 
     /// Draws the substitute of a failed sample and reads it.
-    fn retry(self: &Arc<Self>, mut job: Job<T>, epochs: &mut Vec<EpochTasks>) {
+    fn retry(&self, mut job: Job<T>, epochs: &mut Vec<EpochReads<T>>) {
         let samples = self.index.progress().listed;
         let (epoch, position) = (job.ticket.epoch, job.ticket.position);
         let (planned, attempt) = (job.planned(), job.attempt());
         job.substitute(self.plan.substitute(epoch, position, attempt, planned, samples));
-        self.start(job, epochs);
-    }
-
-    fn start(self: &Arc<Self>, job: Job<T>, epochs: &mut Vec<EpochTasks>) {
         let id = job.ticket.epoch_id();
-        let at = epochs.iter().position(|epoch| epoch.id == id).unwrap_or_else(|| {
-            epochs.push(EpochTasks { id, tasks: JoinSet::new() });
-            epochs.len() - 1
-        });
-        epochs[at].tasks.spawn(Arc::clone(self).read(job));
+        self.reads(epochs, id).waiting.push_back(job);
     }
 
-    /// Reads one sample and hands it on.
-    async fn read(self: Arc<Self>, job: Job<T>) {
+    /// Begins reads while there are permits.
+    fn begin_reads(self: &Arc<Self>, epoch: &mut EpochReads<T>) {
+        while self.permits.available_permits() > 0
+            && let Some(job) = epoch.waiting.pop_front()
+        {
+            self.begin(job, &mut epoch.tasks);
+        }
+    }
+
+    /// Begins a read. Only the granter does, so a permit that is free stays so
+    /// until it is taken here, and a read that is done at once needs none.
+    fn begin(self: &Arc<Self>, job: Job<T>, tasks: &mut JoinSet<()>) {
         let Some(entry) = self.index.entry(job.index) else {
             // The plan speaks only of what is listed; the lost ticket says so.
             return;
         };
-        let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
-        let started = Instant::now();
         let admission = Admission::new(Arc::clone(&self.encoded), self.max_file_bytes);
         let clock = Arc::clone(&admission.clock);
-        let outcome = self.read_fenced(&entry, admission, permit).await;
-        let (elapsed, waited) = (started.elapsed(), clock.waited());
-        job.ticket.counters.read.output(waited);
-        match outcome {
-            Ok(encoded) => {
-                let busy = elapsed.saturating_sub(waited);
-                job.ticket.counters.read.item(encoded.len(), busy);
-                // Never waits: the channel has no bound but the tickets that are
-                // out. If its other end is gone, so is the loader.
-                drop(self.loaded.send(Loaded { job, entry, encoded }));
-            }
-            Err(cause) => {
-                job.ticket.counters.read.busy(elapsed.saturating_sub(waited));
-                job.fail(entry.path, Stage::Read, cause, None, &self.retries);
+        let started = Instant::now();
+        let read = match fence(|| self.source.read(&entry.path, admission)) {
+            Ok(read) => fenced(read),
+            Err(cause) => return self.settle(job, entry, Err(cause), started.elapsed(), &clock),
+        };
+        let mut reading = Reading { job, entry, read, clock, started };
+        // Whom it wakes does not matter: a task asks again before it sleeps.
+        match reading.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => self.settle_reading(reading, outcome),
+            Poll::Pending => {
+                let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
+                let permit = Permit { permit: Some(permit), window: Arc::clone(&self.window) };
+                tasks.spawn(Arc::clone(self).wait(reading, permit));
             }
         }
     }
 
-    /// The source's read, fenced against panics and limited in time. A read
-    /// that does not come back keeps its permit and its memory, and nothing
-    /// else.
-    async fn read_fenced(
-        &self,
-        entry: &Entry,
-        admission: Admission,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Encoded, Cause> {
-        let clock = Arc::clone(&admission.clock);
-        let source = Arc::clone(&self.source);
-        let path = entry.path.clone();
-        let read = async move { fenced(fence(|| source.read(&path, admission))?).await? };
-        let mut read = Box::pin(read);
+    /// What becomes of a read that was not done at once.
+    async fn wait(self: Arc<Self>, mut reading: Reading<T>, permit: Permit<T>) {
         let Some(timeout) = self.timeout else {
-            let result = read.await;
-            drop(permit);
-            return result;
+            let outcome = std::future::poll_fn(|context| reading.poll(context)).await;
+            self.settle_reading(reading, outcome);
+            return;
         };
-        let mut since = Instant::now();
+        let mut since = reading.started;
         loop {
             let deadline = tokio::time::Instant::from_std(since + timeout);
-            if let Ok(result) = tokio::time::timeout_at(deadline, &mut read).await {
-                drop(permit);
-                return result;
+            let read = std::future::poll_fn(|context| reading.poll(context));
+            if let Ok(outcome) = tokio::time::timeout_at(deadline, read).await {
+                self.settle_reading(reading, outcome);
+                return;
             }
             // Time spent waiting for memory is ours, not the storage's.
-            match clock.running_since() {
+            match reading.clock.running_since() {
                 None => since = Instant::now(),
                 Some(running) if running > since => since = running,
                 Some(_) => break,
             }
         }
+        self.give_up(reading, permit, timeout);
+    }
+
+    /// Fails the sample of a read that does not come back. The read keeps its
+    /// permit and its memory, and nothing else.
+    fn give_up(&self, reading: Reading<T>, permit: Permit<T>, timeout: Duration) {
+        let Reading { job, entry, read, clock, started } = reading;
         let stuck = self.stuck.add(entry.path.clone());
         tokio::spawn(async move {
             drop(read.await);
@@ -229,6 +295,43 @@ impl<T: Element> Readers<T> {
             self.window.fail(Error::stuck(stuck, readers, path));
         }
         let message = format!("no answer within read_timeout = {timeout:?}");
-        Err(Cause::new(CauseKind::TimedOut, message))
+        let cause = Cause::new(CauseKind::TimedOut, message);
+        self.settle(job, entry, Err(cause), started.elapsed(), &clock);
+    }
+
+    fn settle_reading(&self, reading: Reading<T>, outcome: Result<Encoded, Cause>) {
+        let Reading { job, entry, clock, started, .. } = reading;
+        self.settle(job, entry, outcome, started.elapsed(), &clock);
+    }
+
+    /// Hands a sample on, or fails it.
+    fn settle(
+        &self,
+        job: Job<T>,
+        entry: Entry,
+        outcome: Result<Encoded, Cause>,
+        elapsed: Duration,
+        clock: &AdmissionClock,
+    ) {
+        let waited = clock.waited();
+        let (counters, busy) = (&job.ticket.counters.read, elapsed.saturating_sub(waited));
+        counters.output(waited);
+        match outcome {
+            Ok(encoded) => {
+                counters.item(encoded.len(), busy);
+                self.loaded.give(Loaded { job, entry, encoded });
+            }
+            Err(cause) => {
+                counters.busy(busy);
+                job.fail(entry.path, Stage::Read, cause, None, &self.retries);
+            }
+        }
+    }
+}
+
+impl<T: Element> Reading<T> {
+    /// A panic of the source's future is one of its causes.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Encoded, Cause>> {
+        Pin::new(&mut self.read).poll(context).map(|outcome| outcome.and_then(|outcome| outcome))
     }
 }

@@ -6,18 +6,22 @@
 //! * the consumer sleeps on a condition variable (or leaves a waker) and is
 //!   woken when there is something to take;
 //! * the granter, an async task, sleeps on a [`Notify`] and is woken when there
-//!   may be room, when epochs are announced or cancelled, and at the end.
+//!   is room after it had found none, when epochs are announced or cancelled,
+//!   and at the end.
 //!
-//! Everything either of them waits for changes under this one lock. Code of
-//! users (sources, decoders) never runs under it.
+//! Everything either of them waits for changes under this one lock, and whoever
+//! does not sleep is not woken: a wake-up costs as much as a few samples. Code
+//! of users (sources, decoders) never runs under it.
 
 mod state;
 #[cfg(test)]
 mod state_tests;
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -40,6 +44,9 @@ pub(crate) struct Arrived {
 #[derive(Debug)]
 pub(crate) struct Window<T: Element> {
     inner: Mutex<Inner<T>>,
+    /// Epochs below are over or cancelled; changes under the lock, and is read
+    /// without it by those who only save themselves work.
+    first_live: AtomicU64,
     takeable: Condvar,
     /// Wakes the granter; also used by the index when the walk comes further.
     changed: Arc<Notify>,
@@ -53,7 +60,13 @@ struct Inner<T: Element> {
     state: State<Arc<Rows<T>>, Arrived, SampleError>,
     /// Counters of the epochs that `state` holds.
     counters: Vec<(EpochId, Arc<EpochCounters>)>,
+    /// The consumer sleeps on the condition variable.
+    consumer_sleeps: bool,
     waker: Option<Waker>,
+    /// The granter has found no room since it was last told of some.
+    granter_waits: bool,
+    /// Since when order alone keeps decoders from working.
+    held_back: Option<Instant>,
     /// Ends the run; told once.
     error: Option<Error>,
     /// A thread is gone: no run is possible any more.
@@ -75,13 +88,25 @@ pub(crate) enum Taken<T: Element> {
 /// A batch whose rows are all settled, not yet moved together.
 #[derive(Debug)]
 pub(crate) struct Assembly<T: Element> {
+    settled: Settled<Arc<Rows<T>>, Arrived, SampleError>,
+    /// Since when it was order alone that kept decoders from working.
+    pub(crate) held_back: Option<Instant>,
+}
+
+/// A batch whose rows are together.
+#[derive(Debug)]
+pub(crate) struct Assembled<T: Element> {
     pub(crate) epoch: u64,
     pub(crate) batch: u64,
-    memory: Option<Arc<Rows<T>>>,
-    rows: Vec<(usize, Arrived)>,
-    /// Samples that are missing in it, by position.
-    pub(crate) failures: Vec<SampleError>,
+    /// Positions of the epoch, when known.
     pub(crate) length: Option<u64>,
+    /// `None` when every sample failed.
+    pub(crate) buffer: Option<Buffer<T>>,
+    /// What each row holds.
+    pub(crate) samples: Vec<Sample>,
+    /// Samples that are missing in it, and those that were replaced, by
+    /// position.
+    pub(crate) failures: Vec<SampleError>,
 }
 
 impl<T: Element> Window<T> {
@@ -95,14 +120,18 @@ impl<T: Element> Window<T> {
         let inner = Inner {
             state: State::new(shape),
             counters: Vec::new(),
+            consumer_sleeps: false,
             waker: None,
+            granter_waits: false,
+            held_back: None,
             error: None,
             lost: None,
             stopped: false,
             closed: false,
         };
         let (inner, takeable) = (Mutex::new(inner), Condvar::new());
-        Arc::new(Window { inner, takeable, changed, pool, row_len, registry })
+        let first_live = AtomicU64::new(0);
+        Arc::new(Window { inner, first_live, takeable, changed, pool, row_len, registry })
     }
 
     /// The state is consistent between any two statements that can panic, so
@@ -124,7 +153,7 @@ impl<T: Element> Window<T> {
         }
         inner.error = None;
         inner.state.begin(epochs);
-        inner.forget_counters();
+        self.forget_epochs(&mut inner);
         drop(inner);
         self.changed.notify_one();
         Ok(())
@@ -135,14 +164,17 @@ impl<T: Element> Window<T> {
         let mut inner = self.lock();
         inner.state.cancel();
         inner.error = None;
-        inner.forget_counters();
+        self.forget_epochs(&mut inner);
         drop(inner);
         self.changed.notify_one();
     }
 
     /// Cancels epoch `number` alone, if it is the one being delivered.
     pub(crate) fn skip(&self, number: u64) {
-        self.lock().state.skip(number);
+        let mut inner = self.lock();
+        inner.state.skip(number);
+        self.forget_epochs(&mut inner);
+        drop(inner);
         self.changed.notify_one();
     }
 
@@ -161,6 +193,7 @@ impl<T: Element> Window<T> {
         let mut inner = self.lock();
         mark(&mut inner);
         inner.state.cancel();
+        self.forget_epochs(&mut inner);
         self.wake(inner);
         self.changed.notify_one();
     }
@@ -170,9 +203,12 @@ impl<T: Element> Window<T> {
         let mut inner = self.lock();
         loop {
             if let Some(taken) = self.take(&mut inner) {
+                self.wake_granter(inner);
                 return taken;
             }
+            inner.consumer_sleeps = true;
             inner = self.takeable.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner.consumer_sleeps = false;
         }
     }
 
@@ -182,6 +218,8 @@ impl<T: Element> Window<T> {
         let taken = self.take(&mut inner);
         if taken.is_none() {
             inner.waker = Some(waker.clone());
+        } else {
+            self.wake_granter(inner);
         }
         taken
     }
@@ -192,6 +230,7 @@ impl<T: Element> Window<T> {
         }
         if let Some(error) = inner.error.take() {
             inner.state.cancel();
+            self.forget_epochs(inner);
             self.changed.notify_one();
             return Some(Taken::Error(error));
         }
@@ -203,12 +242,12 @@ impl<T: Element> Window<T> {
             Take::Pending => return None,
             Take::Failure { failure, length } => Taken::Failure { failure, length },
             Take::Batch(settled) => {
-                let Settled { epoch, batch, memory, rows, failures, length } = settled;
+                let epoch = settled.epoch;
                 let counters = inner.counters.iter().rev().find(|(_, of)| of.number == epoch);
                 let counters = counters.map(|(_, counters)| Arc::clone(counters));
                 let counters = counters.unwrap_or_else(|| self.registry.open(epoch));
-                let assembly = Assembly { epoch, batch, memory, rows, failures, length };
-                Taken::Batch(assembly, counters)
+                let held_back = inner.held_back.take();
+                Taken::Batch(Assembly { settled, held_back }, counters)
             }
             Take::EpochEnd(totals) if totals.delivered + totals.failed != totals.planned => {
                 Taken::Error(Error::lost(format!(
@@ -220,24 +259,47 @@ impl<T: Element> Window<T> {
             Take::Broken(error) => Taken::Error(error),
             Take::Idle => Taken::Idle,
         };
-        inner.forget_counters();
-        self.changed.notify_one();
+        self.forget_epochs(inner);
+        inner.look_for_held_back();
         Some(taken)
+    }
+
+    /// Wakes the granter if it waits for room and there is some.
+    fn wake_granter(&self, mut inner: MutexGuard<'_, Inner<T>>) {
+        let room = inner.granter_waits && inner.state.has_room();
+        inner.granter_waits &= !room;
+        drop(inner);
+        if room {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Drops the counters of epochs that are over, and tells those who hold
+    /// tickets of theirs.
+    fn forget_epochs(&self, inner: &mut Inner<T>) {
+        let first_live = inner.state.first_live();
+        if self.first_live.swap(first_live, Ordering::Relaxed) != first_live {
+            inner.counters.retain(|(id, _)| *id >= first_live);
+            inner.held_back = None;
+        }
     }
 
     /// Wakes the consumer, after the lock is free: a waker is a stranger's code.
     fn wake(&self, mut inner: MutexGuard<'_, Inner<T>>) {
-        let waker = inner.waker.take();
+        let (sleeps, waker) = (inner.consumer_sleeps, inner.waker.take());
         drop(inner);
-        self.takeable.notify_all();
+        if sleeps {
+            self.takeable.notify_one();
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// Wakes the consumer if there is something for it.
+    /// Wakes the consumer if it waits and there is something for it.
     fn wake_if_takeable(&self, inner: MutexGuard<'_, Inner<T>>) {
-        if inner.state.is_takeable() {
+        let waits = inner.consumer_sleeps || inner.waker.is_some();
+        if waits && inner.state.is_takeable() {
             self.wake(inner);
         }
     }
@@ -253,18 +315,28 @@ impl<T: Element> Window<T> {
         self.changed.notified().await;
     }
 
+    /// A read is over and another can begin.
+    pub(crate) fn wake_granter_for_a_permit(&self) {
+        self.changed.notify_one();
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
+    /// Whether tickets of this epoch are still of use to somebody.
     pub(crate) fn is_live(&self, id: EpochId) -> bool {
-        self.lock().state.is_live(id)
+        id >= self.first_live.load(Ordering::Relaxed)
     }
 
-    /// The next position to grant, if there is room, with its epoch's counters.
+    /// The next positions to grant, if there is room, with their epoch's
+    /// counters.
     pub(crate) fn next(&self) -> Option<(Next, Arc<EpochCounters>)> {
         let mut inner = self.lock();
-        let next = inner.state.next()?;
+        let Some(next) = inner.state.next() else {
+            inner.granter_waits = true;
+            return None;
+        };
         let known = inner.counters.iter().find(|(id, _)| *id == next.id);
         let counters = match known {
             Some((_, counters)) => Arc::clone(counters),
@@ -277,18 +349,21 @@ impl<T: Element> Window<T> {
         Some((next, counters))
     }
 
-    /// The ticket for `next`; `None` when its epoch has been cancelled since.
+    /// Tickets for the first `count` of the positions that `next` names; none
+    /// when their epoch has been cancelled since.
     pub(crate) fn grant(
         self: &Arc<Self>,
         next: Next,
+        count: u64,
         counters: &Arc<EpochCounters>,
-    ) -> Option<Ticket<T>> {
-        let granted = self.lock().state.grant(next);
-        granted.then(|| Ticket {
+    ) -> impl Iterator<Item = Ticket<T>> {
+        let granted = self.lock().state.grant(next, count);
+        let count = if granted { count } else { 0 };
+        (next.position..next.position + count).map(move |position| Ticket {
             window: Arc::clone(self),
             id: next.id,
             epoch: next.epoch,
-            position: next.position,
+            position,
             counters: Arc::clone(counters),
             settled: false,
         })
@@ -327,32 +402,40 @@ impl<T: Element> Window<T> {
 }
 
 impl<T: Element> Inner<T> {
-    /// Drops the counters of epochs that are over.
-    fn forget_counters(&mut self) {
-        let state = &self.state;
-        self.counters.retain(|(id, _)| state.is_live(*id));
+    /// Notes when order begins to be what keeps decoders from working.
+    fn look_for_held_back(&mut self) {
+        if self.held_back.is_none() && self.state.is_held_back() {
+            self.held_back = Some(Instant::now());
+        }
     }
 }
 
 impl<T: Element> Assembly<T> {
-    /// The buffer with its rows moved together, and what each row holds. `None`
-    /// when every sample failed.
-    pub(crate) fn assemble(self, row_len: usize) -> Result<Option<(Buffer<T>, Vec<Arrived>)>> {
-        let Some(memory) = self.memory.filter(|_| !self.rows.is_empty()) else {
-            return Ok(None);
-        };
-        let Ok(mut buffer) = memory.into_inner() else {
-            return Err(Error::lost("a row of a delivered batch is still being written"));
-        };
-        let values = buffer.as_mut_slice();
-        let mut arrived = Vec::with_capacity(self.rows.len());
-        for (to, (from, row)) in self.rows.into_iter().enumerate() {
-            if to != from {
+    /// The buffer with its rows moved together, and what each row holds.
+    pub(crate) fn assemble(mut self, row_len: usize) -> Result<Assembled<T>> {
+        let Settled { epoch, batch, length, .. } = self.settled;
+        let rows = self.settled.row_count();
+        let (mut places, mut samples) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut replaced = Vec::new();
+        let mut failures = self.settled.sort(|place, arrived| {
+            places.push(place);
+            samples.push(arrived.sample);
+            replaced.extend(arrived.failures);
+        });
+        failures.extend(replaced);
+        failures.sort_by_key(SampleError::position);
+        let mut buffer = None;
+        if let Some(memory) = self.settled.memory.filter(|_| !places.is_empty()) {
+            let Ok(mut whole) = memory.into_inner() else {
+                return Err(Error::lost("a row of a delivered batch is still being written"));
+            };
+            let values = whole.as_mut_slice();
+            for (to, &from) in places.iter().enumerate().filter(|(to, from)| to != *from) {
                 values.copy_within(from * row_len..(from + 1) * row_len, to * row_len);
             }
-            arrived.push(row);
+            buffer = Some(whole);
         }
-        Ok(Some((buffer, arrived)))
+        Ok(Assembled { epoch, batch, length, buffer, samples, failures })
     }
 }
 
@@ -414,8 +497,9 @@ impl<T: Element> Ticket<T> {
         self.window.changed.notify_one();
     }
 
-    fn after_settling(&self, inner: MutexGuard<'_, Inner<T>>) {
-        let live = inner.state.is_live(self.id);
+    fn after_settling(&self, mut inner: MutexGuard<'_, Inner<T>>) {
+        inner.look_for_held_back();
+        let live = self.is_live();
         self.window.wake_if_takeable(inner);
         if !live {
             // The last ticket of a cancelled epoch makes room for the next.

@@ -23,6 +23,8 @@ pub(crate) struct Shape {
     /// Batches in the making or waiting, at most.
     pub(crate) prefetch: usize,
     pub(crate) ordered: bool,
+    /// Threads that work on tickets.
+    pub(crate) decoders: usize,
     /// A failure cannot be judged before the epoch's length is known.
     pub(crate) failures_need_length: bool,
 }
@@ -89,6 +91,8 @@ struct Epoch<M, R, F> {
     /// Batches handed out, and the rows in them.
     taken: u64,
     delivered: u64,
+    /// Rows that are filled and not handed out.
+    ready: u64,
     next_slot: u64,
     slots: VecDeque<Slot<M, R, F>>,
     /// Unordered: rows given back by a failed transform, to be drawn first.
@@ -159,12 +163,31 @@ pub(crate) struct Settled<M, R, F> {
     pub(crate) batch: u64,
     /// `None` when every sample failed.
     pub(crate) memory: Option<M>,
-    /// The ready rows, ascending, each with its place in the memory.
-    pub(crate) rows: Vec<(usize, R)>,
-    /// The failed samples, by position.
-    pub(crate) failures: Vec<F>,
+    rows: Vec<Row<R, F>>,
     /// Positions of the epoch, when known.
     pub(crate) length: Option<u64>,
+}
+
+impl<M, R, F> Settled<M, R, F> {
+    /// Rows of the batch, filled or not.
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Tells each ready row with its place in the memory, ascending, to `ready`;
+    /// and the failed samples, by position. Left to the consumer, since it takes
+    /// its time and needs no lock.
+    pub(crate) fn sort(&mut self, mut ready: impl FnMut(usize, R)) -> Vec<F> {
+        let mut failures = Vec::new();
+        for (place, row) in self.rows.drain(..).enumerate() {
+            match row {
+                Row::Ready(row) => ready(place, row),
+                Row::Failed(failure) => failures.push(failure),
+                Row::Empty | Row::Claimed => {}
+            }
+        }
+        failures
+    }
 }
 
 /// How an epoch ended.
@@ -176,12 +199,16 @@ pub(crate) struct Totals {
     pub(crate) failed: u64,
 }
 
-/// The next position to be granted, if the window has room for it.
+/// The next positions to be granted: those that the window has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Next {
     pub(crate) id: EpochId,
     pub(crate) epoch: u64,
+    /// The first of them.
     pub(crate) position: u64,
+    /// How many, at least one. More can only become more, unless the epoch is
+    /// cancelled.
+    pub(crate) room: u64,
 }
 
 /// How full the window is.
@@ -232,42 +259,58 @@ impl<M, R, F> State<M, R, F> {
         self.epochs.retain(|epoch| epoch.live || epoch.outstanding() > 0);
     }
 
-    /// The next position to grant: in the newest open epoch, or the first of
+    /// The next positions to grant: in the newest open epoch, or the first of
     /// the next announced one. `None` while there is no room or nothing to do.
     pub(crate) fn next(&mut self) -> Option<Next> {
-        let shape = self.shape;
-        let used: u64 = self.epochs.iter().map(|epoch| epoch.batches(&shape, 0)).sum();
+        let room = self.room();
+        if room == 0 {
+            return None;
+        }
+        if !self.is_growing() {
+            let number = self.announced.next()?;
+            self.epochs.push_back(Epoch::new(self.next_id, number));
+            self.next_id += 1;
+        }
+        let Epoch { id, number: epoch, granted: position, .. } = *self.epochs.back()?;
+        Some(Next { id, epoch, position, room })
+    }
+
+    /// Whether [`next`](Self::next) has something to grant.
+    pub(crate) fn has_room(&self) -> bool {
+        self.room() > 0
+    }
+
+    /// Whether the newest epoch can be granted more of.
+    fn is_growing(&self) -> bool {
+        self.epochs.back().is_some_and(|epoch| epoch.live && epoch.end.is_none())
+    }
+
+    fn room(&self) -> u64 {
+        let shape = &self.shape;
+        let prefetch = shape.prefetch as u64;
+        let used: u64 = self.epochs.iter().map(|epoch| epoch.batches(shape)).sum();
         match self.epochs.back() {
-            Some(epoch) if epoch.live && epoch.end.is_none() => {
-                let wanted = used - epoch.batches(&shape, 0) + epoch.batches(&shape, 1);
-                (wanted <= shape.prefetch as u64).then_some(Next {
-                    id: epoch.id,
-                    epoch: epoch.number,
-                    position: epoch.granted,
-                })
+            Some(epoch) if self.is_growing() => {
+                let others = used - epoch.batches(shape);
+                epoch.room(shape, prefetch.saturating_sub(others))
             }
+            _ if self.announced.is_empty() => 0,
             // An epoch of no batches takes no room; a few of them do.
-            _ if used < shape.prefetch as u64 && self.epochs.len() <= shape.prefetch => {
-                let number = self.announced.next()?;
-                let id = self.next_id;
-                self.next_id += 1;
-                self.epochs.push_back(Epoch::new(id, number));
-                Some(Next { id, epoch: number, position: 0 })
-            }
-            _ => None,
+            _ if self.epochs.len() > shape.prefetch => 0,
+            _ => prefetch.saturating_sub(used) * shape.batch_size as u64,
         }
     }
 
-    /// Grants the position that [`next`](Self::next) named. False when its
-    /// epoch has been cancelled since.
-    pub(crate) fn grant(&mut self, next: Next) -> bool {
+    /// Grants the first `count` of the positions that [`next`](Self::next)
+    /// named. False when their epoch has been cancelled since.
+    pub(crate) fn grant(&mut self, next: Next, count: u64) -> bool {
         let shape = self.shape;
         let Some(epoch) = self.live(next.id) else { return false };
-        debug_assert_eq!(epoch.granted, next.position);
-        if shape.ordered && epoch.granted.is_multiple_of(shape.batch_size as u64) {
+        debug_assert!(epoch.granted == next.position && count <= next.room);
+        epoch.granted += count;
+        while shape.ordered && epoch.next_slot * (shape.batch_size as u64) < epoch.granted {
             epoch.push_slot(&shape);
         }
-        epoch.granted += 1;
         true
     }
 
@@ -283,6 +326,13 @@ impl<M, R, F> State<M, R, F> {
         }
     }
 
+    /// Every epoch with a lower id is over or cancelled; those from it on, if
+    /// any, are live.
+    pub(crate) fn first_live(&self) -> EpochId {
+        self.epochs.iter().find(|epoch| epoch.live).map_or(self.next_id, |epoch| epoch.id)
+    }
+
+    #[cfg(test)]
     pub(crate) fn is_live(&self, id: EpochId) -> bool {
         self.epochs.iter().any(|epoch| epoch.id == id && epoch.live)
     }
@@ -310,6 +360,7 @@ impl<M, R, F> State<M, R, F> {
         if let Some(slot) = epoch.slot(place.slot) {
             slot.rows[place.row] = Row::Ready(row);
             slot.ready += 1;
+            epoch.ready += 1;
         }
     }
 
@@ -380,6 +431,24 @@ impl<M, R, F> State<M, R, F> {
         }
     }
 
+    /// Whether order alone keeps decoders from working: rows enough for a batch
+    /// are ready, one in front of them is not, and the window has no other work
+    /// until that batch is taken.
+    pub(crate) fn is_held_back(&self) -> bool {
+        if !self.shape.ordered {
+            return false;
+        }
+        let front = self.epochs.iter().find(|epoch| epoch.live);
+        let enough = |front: &Epoch<M, R, F>| front.ready >= self.shape.batch_size as u64;
+        let growing = self.epochs.back().filter(|_| self.is_growing());
+        let unfinished = |epoch: &Epoch<M, R, F>| Some(epoch.granted) != self.walk.length();
+        front.is_some_and(enough)
+            && (growing.is_some_and(unfinished) || !self.announced.is_empty())
+            && self.outstanding() < self.shape.decoders as u64
+            && !self.has_room()
+            && !self.is_takeable()
+    }
+
     /// Takes what there is for the consumer. `copy(from, row, to, row)` moves a
     /// row between two batches; it is called only where a failed transform left
     /// a gap near the end of an unordered epoch.
@@ -422,12 +491,11 @@ impl<M, R, F> State<M, R, F> {
         let live = self.epochs.iter().filter(|epoch| epoch.live);
         live.fold(Occupancy::default(), |sum, epoch| Occupancy {
             waiting: sum.waiting + epoch.waiting(&self.shape),
-            making: sum.making + epoch.batches(&self.shape, 0) as usize,
+            making: sum.making + epoch.batches(&self.shape) as usize,
         })
     }
 
     /// Tickets that are out, cancelled epochs included.
-    #[cfg(test)]
     pub(crate) fn outstanding(&self) -> u64 {
         self.epochs.iter().map(Epoch::outstanding).sum()
     }
@@ -445,6 +513,7 @@ impl<M, R, F> Epoch<M, R, F> {
             end: None,
             taken: 0,
             delivered: 0,
+            ready: 0,
             next_slot: 0,
             slots: VecDeque::new(),
             holes: Vec::new(),
@@ -463,15 +532,28 @@ impl<M, R, F> Epoch<M, R, F> {
         self.granted - self.settled
     }
 
-    /// Batches that this epoch occupies once `more` tickets are granted.
-    fn batches(&self, shape: &Shape, more: u64) -> u64 {
+    /// Batches that this epoch occupies.
+    fn batches(&self, shape: &Shape) -> u64 {
+        // A gap that a failed transform left keeps its batch open although the
+        // rows would fit into fewer.
+        let batches = self.rows(shape).div_ceil(shape.batch_size as u64);
+        (batches - self.taken).max(self.slots.len() as u64)
+    }
+
+    /// Tickets that can be granted before the epoch occupies more than `batches`.
+    fn room(&self, shape: &Shape, batches: u64) -> u64 {
+        if self.slots.len() as u64 > batches {
+            return 0;
+        }
+        ((self.taken + batches) * shape.batch_size as u64).saturating_sub(self.rows(shape))
+    }
+
+    /// Rows that the granted samples take, in batches handed out and others.
+    fn rows(&self, shape: &Shape) -> u64 {
         // Ordered, a failed sample keeps its row; unordered, it never had one.
         let excess = self.failures.len().saturating_sub(MOST_UNTOLD) as u64;
         let failed = if shape.ordered { 0 } else { self.failed - excess };
-        let rows = self.granted + more - failed;
-        // A gap that a failed transform left keeps its batch open although the
-        // rows would fit into fewer.
-        (rows.div_ceil(shape.batch_size as u64) - self.taken).max(self.slots.len() as u64)
+        self.granted - failed
     }
 
     fn push_slot(&mut self, shape: &Shape) {
@@ -570,23 +652,15 @@ impl<M, R, F> Epoch<M, R, F> {
         if !shape.ordered {
             self.fill_gaps(at, shape, copy);
         }
-        let length = self.length();
-        let (epoch, batch) = (self.number, self.taken);
-        let mut settled =
-            Settled { epoch, batch, memory: None, rows: Vec::new(), failures: Vec::new(), length };
+        let (epoch, batch, length) = (self.number, self.taken, self.length());
+        let mut settled = Settled { epoch, batch, memory: None, rows: Vec::new(), length };
         if let Some(slot) = self.slots.remove(at) {
-            settled.memory = slot.memory;
-            settled.rows.reserve(slot.ready);
-            for (place, row) in slot.rows.into_iter().enumerate() {
-                match row {
-                    Row::Ready(row) => settled.rows.push((place, row)),
-                    Row::Failed(failure) => settled.failures.push(failure),
-                    Row::Empty | Row::Claimed => {}
-                }
-            }
+            let ready = slot.ready as u64;
+            (settled.memory, settled.rows) = (slot.memory, slot.rows);
+            self.ready -= ready;
+            self.delivered += ready;
         }
         self.taken += 1;
-        self.delivered += settled.rows.len() as u64;
         settled
     }
 

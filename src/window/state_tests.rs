@@ -66,6 +66,8 @@ struct Model {
     /// Failures by epoch id that the state was told.
     told: BTreeMap<EpochId, u64>,
     ended: Vec<u64>,
+    /// Positions granted in one go, at most.
+    run: u64,
 }
 
 impl Model {
@@ -83,6 +85,7 @@ impl Model {
             short: 0,
             told: BTreeMap::new(),
             ended: Vec::new(),
+            run: 1,
         }
     }
 
@@ -92,10 +95,15 @@ impl Model {
             self.state.close(next.id, End::Length(self.length));
             return true;
         }
-        assert!(next.position < self.length);
-        assert!(self.state.grant(next));
-        let Next { id, epoch, position } = next;
-        self.out.push(Out { id, epoch, position, place: None });
+        let Next { id, epoch, position, room } = next;
+        assert!(room > 0 && position < self.length);
+        let count = room.min(self.length - position).min(self.run);
+        assert!(self.state.grant(next, count));
+        let granted = position..position + count;
+        self.out.extend(granted.map(|position| Out { id, epoch, position, place: None }));
+        // What was named is what there was, no less and no more.
+        let left = self.state.next().filter(|next| next.id == id).map_or(0, |next| next.room);
+        assert_eq!(left, room - count);
         let room = self.shape.prefetch * self.shape.batch_size;
         assert!(self.state.outstanding() <= room as u64, "more tickets than rows");
         assert!(self.state.occupancy().making <= self.shape.prefetch);
@@ -173,29 +181,31 @@ impl Model {
         true
     }
 
-    fn check(&mut self, batch: Settled<Memory, u64, u64>) {
+    fn check(&mut self, mut batch: Settled<Memory, u64, u64>) {
         assert_eq!(batch.batch, self.batches);
         self.batches += 1;
-        let rows = batch.rows.len();
-        for &(place, position) in &batch.rows {
+        let mut ready = Vec::new();
+        let failures = batch.sort(|place, position| ready.push((place, position)));
+        let rows = ready.len();
+        for &(place, position) in &ready {
             let memory = batch.memory.as_ref().map(|memory| memory.borrow()[place]);
             assert_eq!(memory, Some(Some(position)), "a row holds another sample");
             assert!(self.seen.insert(position), "delivered twice");
         }
-        for failure in &batch.failures {
+        for failure in &failures {
             assert!(self.failed.insert(*failure));
         }
         let size = self.shape.batch_size as u64;
         if self.shape.ordered {
             let first = batch.batch * size;
             let keys = first..(first + size).min(self.length);
-            let mut all: Vec<u64> = batch.rows.iter().map(|(_, position)| *position).collect();
+            let mut all: Vec<u64> = ready.iter().map(|(_, position)| *position).collect();
             assert!(all.is_sorted());
-            all.extend(&batch.failures);
+            all.extend(&failures);
             all.sort_unstable();
             assert_eq!(all, keys.collect::<Vec<_>>());
         } else {
-            assert!(rows > 0 && batch.failures.is_empty());
+            assert!(rows > 0 && failures.is_empty());
             assert_eq!(self.short, 0, "only the last batch of an epoch is short");
             self.short += u64::from(rows < self.shape.batch_size);
         }
@@ -269,10 +279,12 @@ proptest! {
         ordered: bool,
         failures_need_length: bool,
         length in 0..23_u64,
+        run in 1..9_u64,
         actions in actions(),
     ) {
-        let shape = Shape { batch_size, prefetch, ordered, failures_need_length };
+        let shape = Shape { batch_size, prefetch, ordered, decoders: 2, failures_need_length };
         let mut model = Model::new(shape, length);
+        model.run = run;
         for action in actions {
             model.act(action);
         }
@@ -281,7 +293,7 @@ proptest! {
 }
 
 fn shape(batch_size: usize, prefetch: usize, ordered: bool) -> Shape {
-    Shape { batch_size, prefetch, ordered, failures_need_length: false }
+    Shape { batch_size, prefetch, ordered, decoders: 2, failures_need_length: false }
 }
 
 #[test]
@@ -390,4 +402,31 @@ fn skipping_leaves_the_epochs_behind_whole() {
     model.state.skip(0);
     model.run_out();
     assert_eq!(model.ended, [1, 2]);
+}
+
+#[test]
+fn what_order_holds_back_is_seen() {
+    for ordered in [true, false] {
+        let mut model = Model::new(shape(4, 2, ordered), 100);
+        while model.grant() {}
+        // All but the first sample, one after the other.
+        for left in (1..8).rev() {
+            assert!(!model.state.is_held_back(), "{left} are still out besides the first");
+            model.ready(1);
+            while !ordered && model.take() {}
+        }
+        assert_eq!(model.state.is_held_back(), ordered);
+        model.ready(0);
+        assert!(!model.state.is_held_back());
+        assert!(model.take());
+        while model.grant() {}
+        assert!(!model.state.is_held_back(), "there is work again");
+    }
+    // With nothing left to grant nobody stands still because of order.
+    let mut model = Model::new(shape(4, 2, true), 8);
+    model.state.begin(0..1);
+    model.state.walked(Walk::Ended { length: 8 });
+    while model.grant() {}
+    (0..7).for_each(|_| model.ready(1));
+    assert!(!model.state.is_held_back());
 }

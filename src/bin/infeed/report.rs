@@ -41,10 +41,17 @@ pub(crate) fn limit(stages: &Stages, threads: usize, seconds: f64) -> Limit {
     let waits = share(stages.batch.waiting_for_input, 1);
     let decoders = share(stages.decode.busy + stages.transform.busy, threads);
     let starved = share(stages.decode.waiting_for_input, threads);
+    let reorder = share(stages.reorder_wait, 1);
     if waits < 5.0 {
         let sentence =
             format!("consumer-bound: it waited {waits:.0} % of the time; fewer threads would do");
         Limit { words: "consumer-bound", sentence }
+    } else if reorder > waits / 2.0 {
+        let sentence = format!(
+            "order-bound: finished images waited {reorder:.0} % of the time for one in front of \
+             them; try a larger --prefetch, or --order unordered"
+        );
+        Limit { words: "order-bound", sentence }
     } else if starved > decoders {
         let sentence = format!(
             "read-bound: decoders waited {starved:.0} % of the time for files, the consumer \
@@ -164,6 +171,15 @@ impl Report {
         if self.images() > 0 {
             let limit = limit(&self.stages, config.threads, self.seconds);
             writeln!(out, "  {}", limit.sentence)?;
+            let reorder = self.stages.reorder_wait;
+            // Beside the verdict, once it is worth a thought.
+            if limit.words != "order-bound" && reorder.as_secs_f64() > 0.03 * self.seconds {
+                let reorder = duration(reorder);
+                writeln!(
+                    out,
+                    "  order: finished images waited {reorder} for one in front of them"
+                )?;
+            }
         }
         Ok(())
     }
