@@ -9,7 +9,7 @@
 //! All live from [`LoaderBuilder::build`] to the loader's drop and serve epoch
 //! after epoch. Dropping closes the window; the granter returns and with it the
 //! senders to the decoders go; the decoders finish the sample in hand and find
-//! the channel at its end; every thread is joined. What the operating system
+//! the queue at its end; every thread is joined. What the operating system
 //! does not give back is left behind, counted, with nothing but its buffer.
 
 use std::fmt;

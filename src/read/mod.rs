@@ -39,6 +39,10 @@ pub(crate) use stuck::StuckReads;
 /// for the decoders to have the first sample soon.
 const RUN: u64 = 64;
 
+/// Runs granted before the runtime's other tasks have their turn. With a source
+/// that is always ready the window may always have room.
+const RUNS: usize = 16;
+
 /// Everything that the read tasks share.
 pub(crate) struct Readers<T: Element> {
     pub(crate) window: Arc<Window<T>>,
@@ -86,8 +90,10 @@ impl<T: Element> Drop for Permit<T> {
     }
 }
 
-/// Why the granter has nothing to grant.
+/// Why the granter does not go on granting.
 enum Idle {
+    /// It may go on at once.
+    Not,
     /// The window is full, or no epoch is announced.
     Window,
     /// The walk has not come so far; for this epoch.
@@ -126,9 +132,14 @@ pub(crate) async fn grant<T: Element>(
             }
             continue;
         }
-        tokio::select! {
-            () = readers.window.changed() => {}
-            Some(job) = retries.recv() => undrawn.push(job),
+        if let Idle::Not = idle {
+            undrawn.extend(std::iter::from_fn(|| retries.try_recv().ok()));
+            tokio::task::yield_now().await;
+        } else {
+            tokio::select! {
+                () = readers.window.changed() => {}
+                Some(job) = retries.recv() => undrawn.push(job),
+            }
         }
         if let Idle::Listing(counters) = idle {
             let now = Instant::now();
@@ -148,7 +159,7 @@ impl<T: Element> Readers<T> {
         epochs: &mut Vec<EpochReads<T>>,
         idle_since: &mut Instant,
     ) -> Idle {
-        loop {
+        for _ in 0..RUNS {
             for epoch in &mut *epochs {
                 self.begin_reads(epoch);
             }
@@ -178,6 +189,7 @@ impl<T: Element> Readers<T> {
                 }
             }
         }
+        Idle::Not
     }
 
     /// The samples at the next positions, each with whether it is padding; and
