@@ -51,7 +51,8 @@ const LEAST_PIXELS: u64 = 16_000_000;
 
 /// The worst case of a loader's memory, in bytes. The process itself (code,
 /// stacks, allocator) comes on top, about 10 to 20 MB, and the index of the
-/// source: a name and about 40 bytes a sample.
+/// source: a name and about 40 bytes a sample, and about 200 more with a cache
+/// on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemoryBound {
