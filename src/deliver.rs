@@ -253,10 +253,14 @@ impl<T: Element> Delivery<T> {
         if *epoch != Some(number) {
             return EpochStats { epoch: number, ..EpochStats::default() };
         }
+        let (cache_hits, cache_misses) =
+            counters.as_ref().map(|counters| counters.cached()).unwrap_or_default();
         let until = ended.unwrap_or_else(Instant::now);
         EpochStats {
             epoch: number,
             seconds: started.map_or(0.0, |started| (until - started).as_secs_f64()),
+            cache_hits,
+            cache_misses,
             stages: counters.as_ref().map(|counters| counters.stages()).unwrap_or_default(),
             ..*stats
         }

@@ -55,6 +55,7 @@
 pub mod config;
 pub mod source;
 
+mod cache;
 mod plan;
 mod random;
 mod read;
@@ -85,7 +86,7 @@ pub mod doc;
 pub use batch::{Batch, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;
 pub use config::{
-    Budget, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
+    Budget, Cache, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
     OnError, Order, Size,
 };
 pub use element::{Dtype, Element};

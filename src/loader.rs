@@ -24,7 +24,8 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::batch::Pool;
 use crate::builder::LoaderBuilder;
-use crate::config::{Layout, Order, Resolved, Size};
+use crate::cache::Cache;
+use crate::config::{self, Layout, Order, Resolved, Size};
 use crate::decode::{Decode, pool::Worker};
 use crate::deliver::Delivery;
 use crate::element::Element;
@@ -36,7 +37,7 @@ use crate::read::budget::ByteBudget;
 use crate::read::{Readers, Retries, StuckReads, grant, handoff};
 use crate::source::{Folder, Index, Listing, Source};
 use crate::stats::{Queue, Registry, Stats};
-use crate::transform::Transform;
+use crate::transform::{Scaler, Transform};
 use crate::window::{Shape, Window};
 
 /// How long dropping a loader waits for calls into the operating system (a
@@ -77,6 +78,7 @@ struct Shared<T: Element> {
     index: Arc<Index>,
     registry: Arc<Registry>,
     stuck: Arc<StuckReads>,
+    cache: Option<Arc<Cache>>,
     config: Resolved,
 }
 
@@ -85,6 +87,7 @@ pub(crate) struct Parts<T: Element> {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) decoder: Arc<dyn Decode>,
     pub(crate) transform: Arc<Transform<T>>,
+    pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) config: Resolved,
 }
 
@@ -110,7 +113,7 @@ impl Loader {
 
 impl<T: Element> Loader<T> {
     pub(crate) fn start(parts: Parts<T>) -> Result<Self> {
-        let Parts { source, decoder, transform, config } = parts;
+        let Parts { source, decoder, transform, cache, config } = parts;
         let changed = Arc::new(Notify::new());
         let index = Index::new(Arc::clone(&changed));
         let registry = Arc::new(Registry::default());
@@ -142,7 +145,7 @@ impl<T: Element> Loader<T> {
             Layout::Hwc => [height, width, channels],
         };
         let stuck = StuckReads::new(config.readers);
-        let shared = Arc::new(Shared { window, index, registry, stuck, config });
+        let shared = Arc::new(Shared { window, index, registry, stuck, cache, config });
         let threads = Starting { shared: &shared, plan, source: Arc::clone(&source) }
             .start(decoder, transform)?;
         let loader = Loader { shared, plan, row_shape, threads: Some(threads) };
@@ -152,7 +155,24 @@ impl<T: Element> Loader<T> {
                           jpg, png, pnm, tiff, webp), or a pattern that matches some";
             return Err(Error::source_unusable(source.root(), reason));
         }
+        loader.check_fingerprints(&*source)?;
         Ok(loader)
+    }
+
+    /// Refuses a cache on disk over a source that cannot tell what has changed.
+    fn check_fingerprints(&self, source: &dyn Source) -> Result<()> {
+        let Shared { index, config, .. } = &*self.shared;
+        let (config::Cache::Disk { .. }, Some(entry)) = (&config.cache, index.entry(0)) else {
+            return Ok(());
+        };
+        // A sample that is unreadable says nothing about the source.
+        let told = fence(|| source.fingerprint(&entry.path)).and_then(|told| told);
+        if !matches!(told, Ok(None)) {
+            return Ok(());
+        }
+        let reason = "the source cannot tell whether a sample has changed (Source::fingerprint), \
+                      which a cache on disk needs; keep the pixels in memory";
+        Err(Error::config("cache", &config.cache, reason))
     }
 
     /// The batches of epoch `number`, from its beginning. Whatever was under way
@@ -270,6 +290,7 @@ impl<T: Element> Shared<T> {
                 making: occupancy.making,
                 prefetch: self.config.prefetch,
             },
+            cache: self.cache.as_ref().map(|cache| cache.stats()),
             stuck_reads: self.stuck.count(),
         }
     }
@@ -321,7 +342,7 @@ struct Starting<'a, T: Element> {
 
 impl<T: Element> Starting<'_, T> {
     fn start(self, decoder: Arc<dyn Decode>, transform: Arc<Transform<T>>) -> Result<Threads> {
-        let Shared { window, index, stuck, config, .. } = &**self.shared;
+        let Shared { window, index, stuck, cache, config, .. } = &**self.shared;
         // Never fuller than `prefetch * batch_size`, since every item holds a ticket.
         let (loaded_giver, loaded) = handoff();
         let (retry_sender, retry_receiver) = mpsc::unbounded_channel();
@@ -330,6 +351,7 @@ impl<T: Element> Starting<'_, T> {
             window: Arc::clone(window),
             index: Arc::clone(index),
             source: Arc::clone(&self.source),
+            cache: cache.clone(),
             plan: self.plan,
             encoded: ByteBudget::new(config.memory.encoded_bytes),
             max_file_bytes: config.limits.max_file_bytes,
@@ -344,6 +366,8 @@ impl<T: Element> Starting<'_, T> {
             loaded: loaded.clone(),
             decoder: Arc::clone(&decoder),
             transform: Arc::clone(&transform),
+            cache: cache.clone(),
+            scaler: config.cache_side.map(|side| Scaler::new(side, config.filter)),
             limits: config.limits,
             pixels: Arc::clone(&pixels),
             retries: retries.clone(),
@@ -448,6 +472,10 @@ impl<T: Element> Drop for Loader<T> {
         drop(read.join());
         for thread in decode {
             drop(thread.join());
+        }
+        // No thread stores any more, so what has been made is not lost.
+        if let Some(cache) = &self.shared.cache {
+            cache.close();
         }
         match walked.recv_timeout(PATIENCE) {
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => {

@@ -7,7 +7,7 @@ use crate::config::{Limits, Size};
 use crate::decode::{Channels, Decode, Opened};
 use crate::element::Element;
 use crate::error::{Cause, Stage};
-use crate::transform::{Region, Scratch, Transform, Turn};
+use crate::transform::{Region, Scaler, Scratch, Transform, Turn};
 
 /// One thread's decode and transform, alone: what the loader's decoder threads
 /// do to each sample. For inference with the very pixels of training, and for
@@ -18,6 +18,7 @@ use crate::transform::{Region, Scratch, Transform, Turn};
 pub struct Preprocessor<T: Element = f32> {
     decoder: Arc<dyn Decode>,
     transform: Arc<Transform<T>>,
+    scaler: Option<Scaler>,
     limits: Limits,
     /// As much as the largest picture needed.
     memory: Vec<u8>,
@@ -29,10 +30,11 @@ impl<T: Element> Preprocessor<T> {
     pub(crate) fn new(
         decoder: Arc<dyn Decode>,
         transform: Arc<Transform<T>>,
+        scaler: Option<Scaler>,
         limits: Limits,
     ) -> Self {
         let (memory, pixels, scratch) = Default::default();
-        Preprocessor { decoder, transform, limits, memory, pixels, scratch }
+        Preprocessor { decoder, transform, scaler, limits, memory, pixels, scratch }
     }
 
     /// Elements of one picture: `channels * height * width`.
@@ -74,11 +76,26 @@ impl<T: Element> Preprocessor<T> {
         row: &mut [T],
     ) -> Result<(), (Stage, Cause)> {
         assert_eq!(row.len(), self.row_len(), "the row does not fit the size");
-        let Preprocessor { decoder, transform, limits, memory, scratch, .. } = self;
+        let Preprocessor { decoder, transform, scaler, limits, memory, pixels, scratch } = self;
         let failed = |cause| (Stage::Decode, cause);
         let grey = transform.wants_grey();
         let opened = Opened::open(&**decoder, encoded, limits, None, grey).map_err(failed)?;
-        let wanted = transform.begin(opened.form, Turn { epoch, position }, scratch);
+        let turn = Turn { epoch, position };
+        if let Some(scaler) = scaler {
+            let (form, scaled) = (opened.form, scaler.scaled(opened.form));
+            let memory = first(memory, opened.memory_bytes());
+            let pixels = first(pixels, scaled.bytes());
+            scaler.begin(form, scratch);
+            opened
+                .feed(Region::whole(form.size), memory, &mut |top, rows| {
+                    scaler.push(top as usize, rows, scratch, pixels);
+                })
+                .map_err(failed)?;
+            transform.begin(scaled, turn, scratch);
+            transform.push(0, pixels, scratch, row);
+            return Ok(());
+        }
+        let wanted = transform.begin(opened.form, turn, scratch);
         let memory = first(memory, opened.memory_bytes());
         let fed = opened.feed(wanted, memory, &mut |top, pixels| {
             transform.push(top as usize, pixels, scratch, row);

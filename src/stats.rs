@@ -113,6 +113,10 @@ pub struct EpochStats {
     pub failed: u64,
     /// Failed samples in whose place another stands.
     pub replaced: u64,
+    /// Samples whose pixels came from the cache.
+    pub cache_hits: u64,
+    /// Samples that were read although there is a cache.
+    pub cache_misses: u64,
     /// Seconds from the consumer's first call for it to its end, or to now.
     pub seconds: f64,
     /// Seconds from the consumer's first call for it to its first batch.
@@ -142,6 +146,42 @@ pub struct Queue {
     pub prefetch: usize,
 }
 
+/// The cache of decoded pixels in figures, from the loader's building to now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// The limit, in bytes.
+    pub limit_bytes: u64,
+    /// Samples that are kept at this moment.
+    pub samples: u64,
+    /// Bytes that they count for.
+    pub bytes: u64,
+    /// Samples whose pixels came from the cache.
+    pub hits: u64,
+    /// Samples that were read, whether they were kept afterwards or not.
+    pub misses: u64,
+    /// On disk: samples that had changed since they were kept.
+    pub stale: u64,
+    /// On disk: samples whose pixels did not match their checksum, and files
+    /// that could not be used.
+    pub damaged: u64,
+    /// On disk: writes that failed; after the first, nothing more is kept.
+    pub write_errors: u64,
+}
+
+impl CacheStats {
+    /// The part of the samples whose pixels came from the cache, in
+    /// `0.0..=1.0`; 0 before the first.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn hit_rate(&self) -> f64 {
+        match self.hits + self.misses {
+            0 => 0.0,
+            samples => self.hits as f64 / samples as f64,
+        }
+    }
+}
+
 /// A loader in figures, from its building to now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -154,6 +194,8 @@ pub struct Stats {
     pub stages: Stages,
     /// The window at this moment.
     pub queue: Queue,
+    /// The cache; `None` without.
+    pub cache: Option<CacheStats>,
     /// Reads that the operating system has not given back after
     /// `read_timeout`.
     pub stuck_reads: usize,
@@ -241,6 +283,8 @@ pub(crate) struct EpochCounters {
     pub(crate) transform: Counters,
     pub(crate) batch: Counters,
     pub(crate) reorder_wait: Time,
+    pub(crate) cache_hits: AtomicU64,
+    pub(crate) cache_misses: AtomicU64,
 }
 
 impl EpochCounters {
@@ -248,6 +292,13 @@ impl EpochCounters {
     /// `since`.
     pub(crate) fn waited(&self, since: Instant, until: Instant) -> Duration {
         until.saturating_duration_since(since.max(self.opened))
+    }
+
+    /// Samples whose pixels came from the cache, and those that were read although
+    /// there is one.
+    pub(crate) fn cached(&self) -> (u64, u64) {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (count(&self.cache_hits), count(&self.cache_misses))
     }
 
     pub(crate) fn stages(&self) -> Stages {
@@ -286,6 +337,8 @@ impl Registry {
             transform: Counters::default(),
             batch: Counters::default(),
             reorder_wait: Time::default(),
+            cache_hits: AtomicU64::new(0),
+            cache_misses: AtomicU64::new(0),
         });
         let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
         let Epochs { folded, open } = &mut *epochs;

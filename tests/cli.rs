@@ -97,6 +97,45 @@ fn run_prints_one_json_object_with_everything_in_it() {
 }
 
 #[test]
+fn a_cache_is_asked_for_and_reported() {
+    let (root, place) = (tree(0), tempfile::tempdir().unwrap());
+    let cached = |cache: &str, more: &[&str]| {
+        run(&root, &[&["--epochs", "3", "--cache", cache], more].concat())
+    };
+    let disk = format!("disk:{}:1MiB", dir(&place));
+    for (cache, hits) in [("memory:64KiB", 20), (&*disk, 20), (&*disk, 30)] {
+        let report = json(&cached(cache, &["--json"]));
+        assert_eq!(report["cache"]["hits"], hits, "{cache}");
+        assert_eq!(report["cache"]["samples"], 10);
+        assert!(report["cache"]["hit_rate"].as_f64().unwrap() > 0.6);
+        assert_eq!(report["epochs"][2]["cache_hits"], 10);
+    }
+    let report = json(&cached("memory:64KiB", &["--json"]));
+    assert_eq!(report["config"]["cache"], "memory:65536");
+    assert_eq!(report["config"]["memory"]["cache_bytes"], 65_536);
+    let summary = stdout(&cached("memory:64KiB", &[]));
+    assert!(summary.contains("cache 66.7 % hits (20 of 30); it keeps 10 images in "), "{summary}");
+    assert!(json(&run(&root, &["--json"]))["cache"].is_null());
+    let crops = ["--fit", "random-crop", "--json"];
+    let report = json(&cached("memory:64KiB", &[&crops[..], &["--cache-side", "18"]].concat()));
+    assert_eq!(
+        (&report["cache"]["hits"], &report["config"]["cache_side"]),
+        (&20.into(), &18.into())
+    );
+    for (cache, more, part) in [
+        ("memory", &[][..], "memory:BYTES"),
+        ("disk:20GiB", &[], "disk:DIR:20GiB"),
+        ("memory:many", &[], "number of bytes"),
+        ("memory:1KiB", &["--size", "512"], "one picture"),
+        ("memory:64KiB", &crops[..2], "cache_side"),
+    ] {
+        let output = cached(cache, more);
+        assert_eq!(code(&output), 2, "{cache}");
+        assert!(stderr(&output).contains(part), "{part} in {}", stderr(&output));
+    }
+}
+
+#[test]
 fn run_says_at_a_glance_what_it_did() {
     let root = tree(0);
     let output = run(&root, &[]);

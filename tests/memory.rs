@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::trees::{jpeg, tree};
 use common::within;
-use infeed::{Loader, LoaderBuilder};
+use infeed::{Cache, Fit, Loader, LoaderBuilder};
 use tempfile::TempDir;
 
 struct Counting;
@@ -156,6 +156,49 @@ fn the_bound_holds_and_nothing_grows() {
 }
 
 #[test]
+fn a_cache_keeps_within_the_bound_and_then_allocates_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().to_owned();
+    for (threads, cache, side) in [
+        (2, Cache::memory(600 << 10), None),
+        (8, Cache::memory(2 << 20), None),
+        (2, Cache::disk(&dir, 1 << 20), None),
+        (4, Cache::disk(&dir, 64 << 20), None),
+        (4, Cache::memory(600 << 10), Some(100)),
+        (2, Cache::disk(&dir, 64 << 20), Some(100)),
+    ] {
+        alone(move || {
+            let root = photographs();
+            let before = LIVE.load(Ordering::Relaxed);
+            PEAK.store(before, Ordering::Relaxed);
+            let mut builder = loader(&root)
+                .threads(threads)
+                .max_file_bytes(64 << 10)
+                .max_pixels(320 * 240)
+                .cache(cache.clone());
+            if let Some(side) = side {
+                builder = builder.fit(Fit::random_crop()).cache_side(side);
+            }
+            let mut loader = builder.build().unwrap();
+            let bound = loader.config().memory.total_bytes;
+            let mut large = Vec::new();
+            let mut epochs = loader.epochs(0..12).unwrap();
+            while let Some(epoch) = epochs.next_epoch() {
+                let earlier = LARGE.load(Ordering::Relaxed);
+                assert_eq!(epoch.map(|batch| batch.unwrap().len()).sum::<usize>(), 48);
+                large.push(LARGE.load(Ordering::Relaxed) - earlier);
+            }
+            let peak = (PEAK.load(Ordering::Relaxed) - before) as u64;
+            assert!(peak <= bound, "{cache}: a peak of {peak}, bound {bound}");
+            let late: usize = large[6..].iter().sum();
+            assert!(late <= 4, "{cache}: large blocks by epoch: {large:?}");
+            let stats = loader.stats().cache.unwrap();
+            assert!(stats.hits > 0 && stats.bytes <= stats.limit_bytes);
+        });
+    }
+}
+
+#[test]
 fn a_whole_epoch_can_be_kept() {
     alone(|| {
         let root = photographs();
@@ -181,7 +224,7 @@ fn a_configuration_above_the_limit_is_refused_with_the_sum() {
     let error = Loader::folder("unused").memory_limit(1 << 20).build().unwrap_err();
     assert_eq!(error.field(), Some("memory_limit"));
     let text = error.to_string();
-    for part in ["batches", "encoded files", "decoding", "scratch", "Raise the limit"] {
+    for part in ["batches", "encoded files", "decoding", "scratch", "cache", "Raise the limit"] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }

@@ -5,6 +5,7 @@
 //!       + encoded                                  files read and not yet decoded
 //!       + decode                                   pixels, and what decoders allocate
 //!       + scratch                                  a little for each decoder thread
+//!       + cache                                    pixels kept in memory
 //! ```
 //!
 //! The index of the source comes on top: a name and about 40 bytes a sample.
@@ -13,16 +14,18 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Config, Limits};
+use super::{Cache, Config, Limits};
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::transform::scratch_bound;
+use crate::transform::{scaling_bound, scratch_bound};
 
 /// Bytes that decoding one pixel may take at most in the formats that
 /// photographs come in: a progressive JPEG without subsampling keeps 6 of
 /// coefficients beside 3 of pixels and 3 of a turned copy; a 16-bit PNG with
 /// alpha 8 beside 3.
 const DECODE_BYTES_PER_PIXEL: u64 = 12;
+/// And where pictures are scaled before they are cut from: the scaled one.
+const SCALED_BYTES_PER_PIXEL: u64 = 3;
 /// What a decoder allocates whatever the size: tables, rows, a window of
 /// compressed data.
 const DECODE_FIXED_BYTES: u64 = 512 << 10;
@@ -48,7 +51,8 @@ const LEAST_PIXELS: u64 = 16_000_000;
 
 /// The worst case of a loader's memory, in bytes. The process itself (code,
 /// stacks, allocator) comes on top, about 10 to 20 MB, and the index of the
-/// source: a name and about 40 bytes a sample.
+/// source: a name and about 40 bytes a sample, and about 200 more with a cache
+/// on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemoryBound {
@@ -63,6 +67,8 @@ pub struct MemoryBound {
     /// Scratch of the decoder threads, and what a sample in flight takes beside
     /// its bytes.
     pub scratch_bytes: u64,
+    /// Pixels that are kept in memory ([`Cache::Memory`]); 0 without.
+    pub cache_bytes: u64,
     /// The sum.
     pub total_bytes: u64,
 }
@@ -72,12 +78,13 @@ impl fmt::Display for MemoryBound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} bytes = batches {} + encoded files {} + decoding {} + scratch {}",
+            "{} bytes = batches {} + encoded files {} + decoding {} + scratch {} + cache {}",
             self.total_bytes,
             self.batches_bytes,
             self.encoded_bytes,
             self.decode_bytes,
-            self.scratch_bytes
+            self.scratch_bytes,
+            self.cache_bytes
         )
     }
 }
@@ -122,7 +129,7 @@ pub(super) fn derive<T: Element>(
                 defaults.max_file_bytes.min(memory.encoded_bytes),
                 defaults
                     .max_pixels
-                    .min((memory.decode_bytes - DECODE_FIXED_BYTES) / DECODE_BYTES_PER_PIXEL),
+                    .min((memory.decode_bytes - DECODE_FIXED_BYTES) / parts.pixel_bytes),
             );
             return Ok(Derived { prefetch, limits, memory });
         }
@@ -130,14 +137,10 @@ pub(super) fn derive<T: Element>(
     let tight = parts.tight(lowest, &least);
     let reason = format!(
         "the least this configuration can need is {tight}. Raise the limit, or lower batch_size, \
-         size, prefetch ({lowest}), max_file_bytes ({}) or max_pixels ({})",
+         size, prefetch ({lowest}), cache, max_file_bytes ({}) or max_pixels ({})",
         least.max_file_bytes, least.max_pixels
     );
     Err(Error::config("memory_limit", limit, reason))
-}
-
-fn largest_picture(limits: &Limits) -> u64 {
-    limits.max_pixels * DECODE_BYTES_PER_PIXEL + DECODE_FIXED_BYTES
 }
 
 /// What of the sum does not depend on prefetch depth and limits.
@@ -148,6 +151,12 @@ struct Parts {
     threads: u64,
     readers: u64,
     scratch_bytes: u64,
+    /// What decoding takes for each pixel.
+    pixel_bytes: u64,
+    cache_bytes: u64,
+    /// The least budget of encoded bytes: pixels that are read from disk are
+    /// lent memory from it.
+    cached_bytes: u64,
 }
 
 impl Parts {
@@ -162,7 +171,20 @@ impl Parts {
             return Err(Error::config("batch_size", config.batch_size, reason));
         }
         let threads = threads as u64;
-        let scratch = scratch_bound(config.size, config.filter, config.max_side);
+        let (cache_bytes, cached_bytes) = match config.cache {
+            Cache::None => (0, 0),
+            Cache::Memory { limit } => (limit, 0),
+            Cache::Disk { .. } => (0, config.kept_bytes()),
+        };
+        let scaling = config.cache_side.map(|_| scaling_bound(config.filter, config.max_side));
+        let scratch = scratch_bound(config.size, config.filter, config.max_side)
+            + match (scaling, &config.cache) {
+                // Scaled pictures lie in the budget of decoded pixels.
+                (Some(scaling), _) => scaling,
+                (None, Cache::None) => 0,
+                // Each decoder thread makes a sample's levels first.
+                (None, _) => values,
+            };
         Ok(Parts {
             batch_size,
             batch_bytes,
@@ -170,7 +192,15 @@ impl Parts {
             threads,
             readers: readers as u64,
             scratch_bytes: threads.saturating_mul(THREAD_BYTES.saturating_add(scratch)),
+            pixel_bytes: DECODE_BYTES_PER_PIXEL
+                + config.cache_side.map_or(0, |_| SCALED_BYTES_PER_PIXEL),
+            cache_bytes,
+            cached_bytes,
         })
+    }
+
+    fn largest_picture(&self, limits: &Limits) -> u64 {
+        limits.max_pixels * self.pixel_bytes + DECODE_FIXED_BYTES
     }
 
     /// Room for all threads to decode at once and for files to be read ahead.
@@ -183,18 +213,19 @@ impl Parts {
         self.sum(
             prefetch,
             limits.max_file_bytes.max(ahead),
-            largest_picture(limits).max(parallel.saturating_mul(self.threads)),
+            self.largest_picture(limits).max(parallel.saturating_mul(self.threads)),
         )
     }
 
     /// Room for the largest file and the largest picture, one at a time.
     fn tight(&self, prefetch: usize, limits: &Limits) -> MemoryBound {
-        self.sum(prefetch, limits.max_file_bytes, largest_picture(limits))
+        self.sum(prefetch, limits.max_file_bytes, self.largest_picture(limits))
     }
 
     fn sum(&self, prefetch: usize, encoded_bytes: u64, decode_bytes: u64) -> MemoryBound {
         let batches = (prefetch as u64).saturating_add(self.held_batches);
         let batches_bytes = self.batch_bytes.saturating_mul(batches);
+        let encoded_bytes = encoded_bytes.max(self.cached_bytes);
         let tickets = (prefetch as u64).saturating_mul(self.batch_size);
         let scratch_bytes = self.scratch_bytes.saturating_add(tickets.saturating_mul(TICKET_BYTES));
         MemoryBound {
@@ -203,10 +234,12 @@ impl Parts {
             encoded_bytes,
             decode_bytes,
             scratch_bytes,
+            cache_bytes: self.cache_bytes,
             total_bytes: batches_bytes
                 .saturating_add(encoded_bytes)
                 .saturating_add(decode_bytes)
-                .saturating_add(scratch_bytes),
+                .saturating_add(scratch_bytes)
+                .saturating_add(self.cache_bytes),
         }
     }
 }
@@ -248,8 +281,37 @@ mod tests {
         let parts = memory.batches_bytes
             + memory.encoded_bytes
             + memory.decode_bytes
-            + memory.scratch_bytes;
+            + memory.scratch_bytes
+            + memory.cache_bytes;
         assert_eq!(memory.total_bytes, parts);
+    }
+
+    #[test]
+    fn a_cache_in_memory_is_part_of_the_sum() {
+        let without = derived(&small()).unwrap().memory;
+        let cached = |cache| Config { cache, ..small() };
+        let memory = derived(&cached(Cache::memory(10 << 20))).unwrap().memory;
+        let levels = 2 * 3 * 512 * 512;
+        assert_eq!((without.cache_bytes, memory.cache_bytes), (0, 10 << 20));
+        assert_eq!(memory.total_bytes, without.total_bytes + (10 << 20) + levels);
+        assert!(memory.to_string().ends_with("+ cache 10485760"), "{memory}");
+        // On disk it takes no memory, but what is read from it has to fit.
+        let mut small_files = cached(Cache::disk("x", 10 << 20));
+        small_files.max_file_bytes = Some(10);
+        let memory = derived(&small_files).unwrap().memory;
+        assert_eq!(memory.cache_bytes, 0);
+        assert!(memory.encoded_bytes >= 3 * 512 * 512);
+    }
+
+    #[test]
+    fn a_limit_that_the_cache_does_not_fit_names_it() {
+        let mut config = Config { cache: Cache::memory(1 << 30), ..small() };
+        config.memory_limit = Some(1 << 30);
+        let error = derived(&config).err().unwrap();
+        assert_eq!(error.field(), Some("memory_limit"));
+        assert!(error.to_string().contains("cache 1073741824"), "{error}");
+        config.memory_limit = Some(2 << 30);
+        assert!(derived(&config).unwrap().memory.total_bytes <= 2 << 30);
     }
 
     #[test]
@@ -258,7 +320,8 @@ mod tests {
             let config = Config { memory_limit: limit, ..Config::default() };
             let Derived { limits, memory, .. } = derived(&config).unwrap();
             assert!(memory.encoded_bytes >= limits.max_file_bytes);
-            assert!(memory.decode_bytes >= largest_picture(&limits));
+            let largest = limits.max_pixels * DECODE_BYTES_PER_PIXEL + DECODE_FIXED_BYTES;
+            assert!(memory.decode_bytes >= largest);
             assert!(limits.max_pixels >= LEAST_PIXELS);
         }
     }

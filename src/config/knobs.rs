@@ -2,6 +2,7 @@
 //! and the JSON reports share.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -468,6 +469,92 @@ impl FromStr for OnError {
 }
 
 impl Serialize for OnError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where decoded pixels are kept, so that later epochs need not read and decode
+/// again. Changes only speed and memory.
+///
+/// Kept are the final 8-bit levels, so batches are byte-identical to those of a
+/// loader without a cache, whatever the element type. Where not all samples fit
+/// the limit, the first in the source's order are kept and the others decoded in
+/// every epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cache {
+    /// Nowhere: every epoch reads and decodes.
+    #[default]
+    None,
+    /// In memory, for as long as the loader lives. A sample that changes
+    /// meanwhile is served as it was.
+    Memory {
+        /// At most so many bytes; part of the memory bound.
+        limit: u64,
+    },
+    /// In one file below a folder, which later runs with the same source and the
+    /// same pixels use again, several at a time. Samples that have changed since,
+    /// by size or time of change, are decoded anew, and so is whatever is
+    /// damaged.
+    Disk {
+        /// The folder, made if it is not there; several configurations can share
+        /// it, each with a file of its own.
+        dir: PathBuf,
+        /// At most so many bytes in that file.
+        limit: u64,
+    },
+}
+
+impl Cache {
+    /// Every accepted word.
+    pub const WORDS: &'static [&'static str] = &["none", "memory", "disk"];
+
+    /// [`Cache::Memory`] of at most `limit` bytes.
+    #[must_use]
+    pub fn memory(limit: u64) -> Self {
+        Cache::Memory { limit }
+    }
+
+    /// [`Cache::Disk`] in `dir`, of at most `limit` bytes.
+    #[must_use]
+    pub fn disk(dir: impl Into<PathBuf>, limit: u64) -> Self {
+        Cache::Disk { dir: dir.into(), limit }
+    }
+}
+
+impl fmt::Display for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cache::None => f.write_str("none"),
+            Cache::Memory { limit } => write!(f, "memory:{limit}"),
+            Cache::Disk { dir, limit } => write!(f, "disk:{}:{limit}", dir.display()),
+        }
+    }
+}
+
+impl FromStr for Cache {
+    type Err = crate::Error;
+
+    /// `none`, `memory:BYTES` or `disk:DIR:BYTES`, the bytes as a plain number.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = |bytes: &str| bytes.trim().parse::<u64>().ok();
+        let parsed = match text.split_once(':') {
+            None if text == "none" => Some(Cache::None),
+            Some(("memory", limit)) => bytes(limit).map(Cache::memory),
+            Some(("disk", rest)) => rest
+                .rsplit_once(':')
+                .and_then(|(dir, limit)| bytes(limit).map(|limit| Cache::disk(dir, limit))),
+            _ => None,
+        };
+        parsed.ok_or_else(|| {
+            let reason = "expected none, memory:BYTES, or disk:DIR:BYTES";
+            crate::Error::config("cache", text, reason)
+        })
+    }
+}
+
+impl Serialize for Cache {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

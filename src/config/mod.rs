@@ -14,10 +14,11 @@ use serde::Serialize;
 
 pub use bound::MemoryBound;
 pub use knobs::{
-    Budget, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
+    Budget, Cache, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
     OnError, Order, Size,
 };
 
+use crate::cache;
 use crate::element::{Dtype, Element};
 use crate::error::{Error, Result};
 
@@ -62,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) readers: usize,
     pub(crate) prefetch: usize,
     pub(crate) held_batches: usize,
+    pub(crate) cache: Cache,
+    pub(crate) cache_side: Option<u32>,
     pub(crate) memory_limit: Option<u64>,
     pub(crate) max_file_bytes: Option<u64>,
     pub(crate) max_pixels: Option<u64>,
@@ -91,6 +94,8 @@ impl Default for Config {
             readers: 0,
             prefetch: 0,
             held_batches: 1,
+            cache: Cache::None,
+            cache_side: None,
             memory_limit: None,
             max_file_bytes: None,
             max_pixels: None,
@@ -148,6 +153,11 @@ pub struct Resolved {
     pub prefetch: usize,
     /// Batches that the caller keeps at once.
     pub held_batches: usize,
+    /// Where decoded pixels are kept.
+    pub cache: Cache,
+    /// Pixels of the shorter side to which pictures are scaled before random
+    /// crops are cut from them; what the cache then keeps.
+    pub cache_side: Option<u32>,
     /// The limit asked for, in bytes.
     pub memory_limit: Option<u64>,
     /// What one sample may cost.
@@ -197,6 +207,8 @@ impl Config {
             readers,
             prefetch,
             held_batches: self.held_batches,
+            cache: self.cache.clone(),
+            cache_side: self.cache_side,
             memory_limit: self.memory_limit,
             limits,
             read_timeout: self.read_timeout,
@@ -227,6 +239,7 @@ impl Config {
         self.check_normalize::<T>()?;
         self.check_limits()?;
         self.check_on_error()?;
+        self.check_cache()?;
         if self.threads > MAX_THREADS {
             return refuse("threads", self.threads, "expected 0 (one per core) to 4096");
         }
@@ -303,6 +316,44 @@ impl Config {
         }
         if self.max_scans == 0 {
             return refuse("max_scans", self.max_scans, "expected at least 1 scan");
+        }
+        Ok(())
+    }
+
+    /// Bytes of the pixels that a cache keeps of a sample, at the least.
+    fn kept_bytes(&self) -> u64 {
+        let side = self.cache_side.map(|side| Size { width: side, height: side });
+        (self.color.channels() * side.unwrap_or(self.size).pixels()) as u64
+    }
+
+    fn check_cache(&self) -> Result<()> {
+        let random = matches!(self.fit, Fit::RandomCrop { .. });
+        match self.cache_side {
+            Some(side) if !random => {
+                let reason = "only random crops are cut from a scaled picture; with this fit the \
+                              finished rows are cached. Leave it out";
+                return refuse("cache_side", side, reason);
+            }
+            Some(side) if side == 0 || side > 65_535 => {
+                return refuse("cache_side", side, "expected 1 to 65535 pixels");
+            }
+            None if random && self.cache != Cache::None => {
+                let reason = "random crops differ from epoch to epoch, so whole pictures would be \
+                              cached: say with cache_side to how many pixels their shorter side is \
+                              scaled, which changes results";
+                return refuse("cache", &self.cache, reason);
+            }
+            _ => {}
+        }
+        let pixels = self.kept_bytes();
+        let (limit, least) = match &self.cache {
+            Cache::None => return Ok(()),
+            Cache::Memory { limit } => (*limit, cache::memory_bytes(pixels)),
+            Cache::Disk { limit, .. } => (*limit, cache::file_bytes(pixels)),
+        };
+        if limit < least || limit > 1 << 50 {
+            let reason = format!("expected {least} bytes, which one picture takes there, to 1 PiB");
+            return refuse("cache", &self.cache, reason);
         }
         Ok(())
     }
@@ -390,6 +441,33 @@ mod tests {
         assert_eq!(refused(|c| c.on_error = attempts).field(), Some("on_error"));
         let share = OnError::Skip { max_failures: Budget::Fraction(1.5) };
         assert_eq!(refused(|c| c.on_error = share).field(), Some("max_failures"));
+    }
+
+    #[test]
+    fn a_cache_of_random_crops_says_what_it_keeps() {
+        let random = |c: &mut Config| c.fit = Fit::random_crop();
+        let cached = |c: &mut Config| c.cache = Cache::memory(1 << 30);
+        let error = refused(|c| {
+            random(c);
+            cached(c);
+        });
+        assert_eq!(error.field(), Some("cache"));
+        assert!(error.to_string().contains("cache_side"), "{error}");
+        for side in [0, 1 << 16] {
+            let error = refused(|c| {
+                random(c);
+                c.cache_side = Some(side);
+            });
+            assert_eq!(error.field(), Some("cache_side"));
+        }
+        let error = refused(|c| {
+            cached(c);
+            c.cache_side = Some(256);
+        });
+        assert_eq!(error.field(), Some("cache_side"));
+        for cache in [Cache::memory(100_000), Cache::disk("x", 100_000), Cache::memory(u64::MAX)] {
+            assert_eq!(refused(|c| c.cache = cache).field(), Some("cache"));
+        }
     }
 
     #[test]

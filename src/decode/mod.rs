@@ -44,6 +44,14 @@ pub trait Decode: Send + Sync + 'static {
     ///
     /// A [`Cause`] of kind `Corrupt`, `Truncated`, `Unsupported` or `Limit`.
     fn open<'a>(&self, encoded: &'a [u8], limits: &Limits) -> Result<Box<dyn Picture + 'a>, Cause>;
+
+    /// What this decoder is called, with every setting and version that decides
+    /// its pixels: a cache on disk ([`Cache::Disk`](crate::Cache::Disk)) serves
+    /// only pixels of a decoder called the same. `None`, which is the default,
+    /// has such a cache refused.
+    fn identity(&self) -> Option<String> {
+        None
+    }
 }
 
 /// An opened picture: its header is known, its pixels are not decoded yet.
@@ -166,6 +174,10 @@ impl StandardDecoder {
 }
 
 impl Decode for StandardDecoder {
+    fn identity(&self) -> Option<String> {
+        Some(format!("standard, allow_truncated {}", self.allow_truncated))
+    }
+
     fn open<'a>(&self, encoded: &'a [u8], limits: &Limits) -> Result<Box<dyn Picture + 'a>, Cause> {
         if encoded.is_empty() {
             return Err(Cause::new(CauseKind::Corrupt, "the file is empty"));

@@ -1,19 +1,22 @@
 //! What a decoder thread does: decode, then transform into the row of the
 //! batch, one sample at a time.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Decode, Opened};
 use crate::batch::Row;
-use crate::config::Limits;
+use crate::cache::{Cache, Kept};
+use crate::config::{Limits, Size};
 use crate::element::Element;
 use crate::error::{Cause, CauseKind, Stage};
 use crate::fence::fence;
 use crate::read::budget::{ByteBudget, Lease};
-use crate::read::{Loaded, Retries, Taker};
+use crate::read::{Content, Loaded, Retries, Taker};
+use crate::source::Encoded;
 use crate::stats::EpochCounters;
-use crate::transform::{Scratch, Transform, Turn};
+use crate::transform::{Form, Region, Scaler, Scratch, Transform, Turn};
 use crate::window::{Place, Ticket};
 
 /// One of the fixed pool of decoder threads.
@@ -21,10 +24,21 @@ pub(crate) struct Worker<T: Element> {
     pub(crate) loaded: Taker<Loaded<T>>,
     pub(crate) decoder: Arc<dyn Decode>,
     pub(crate) transform: Arc<Transform<T>>,
+    pub(crate) cache: Option<Arc<Cache>>,
+    /// Where random crops are cut from scaled pictures.
+    pub(crate) scaler: Option<Scaler>,
     pub(crate) limits: Limits,
     /// Decoded pixels, and what decoders allocate beside them.
     pub(crate) pixels: Arc<ByteBudget>,
     pub(crate) retries: Retries<T>,
+}
+
+/// What a thread keeps from sample to sample.
+#[derive(Default)]
+struct ThreadMemory {
+    scratch: Scratch,
+    /// A row of levels, for the cache.
+    levels: Vec<u8>,
 }
 
 /// A sample in the hands of a thread.
@@ -42,42 +56,84 @@ struct Work<T: Element> {
     bytes: usize,
 }
 
+/// A sample that has been read.
+struct Sample<'a, T: Element> {
+    ticket: &'a Ticket<T>,
+    index: u64,
+    path: &'a Path,
+    encoded: &'a Encoded,
+}
+
+impl<T: Element> Sample<'_, T> {
+    /// Has the cache keep its pixels.
+    fn keep(&self, cache: &Cache, size: Size, pixels: &[u8]) {
+        cache.store(self.index, self.path, self.encoded.fingerprint, size, pixels);
+    }
+}
+
+fn turn<T: Element>(ticket: &Ticket<T>) -> Turn {
+    Turn { epoch: ticket.epoch, position: ticket.position }
+}
+
+fn complete(is_complete: bool) -> Result<(), Cause> {
+    match is_complete {
+        true => Ok(()),
+        false => {
+            let message = "the decoder ended before the picture's last row";
+            Err(Cause::new(CauseKind::Corrupt, message))
+        }
+    }
+}
+
 impl<T: Element> Worker<T> {
     /// Works until the readers' end of the queue is gone.
     pub(crate) fn run(self) {
-        let mut scratch = Scratch::default();
+        let mut memory = ThreadMemory::default();
         loop {
             // The clock is looked at only by those who have to wait.
             if let Some(loaded) = self.loaded.try_take() {
-                self.process(loaded, &mut scratch);
+                self.process(loaded, &mut memory);
                 continue;
             }
             let idle_since = Instant::now();
             let Some(loaded) = self.loaded.take_waiting() else { return };
             let counters = &loaded.job.ticket.counters;
             counters.decode.input(counters.waited(idle_since, Instant::now()));
-            self.process(loaded, &mut scratch);
+            self.process(loaded, &mut memory);
         }
     }
 
-    fn process(&self, loaded: Loaded<T>, scratch: &mut Scratch) {
-        let Loaded { job, entry, encoded } = loaded;
+    fn process(&self, loaded: Loaded<T>, memory: &mut ThreadMemory) {
+        let Loaded { job, entry, content } = loaded;
         if !job.ticket.is_live() {
             return;
         }
         let started = Instant::now();
         let mut work = Work::new();
-        let done = fence(|| self.fill(&job.ticket, &encoded, scratch, &mut work));
+        let index = job.index;
+        let done = fence(|| match &content {
+            Content::Encoded(encoded) => {
+                let sample = Sample { ticket: &job.ticket, index, path: &entry.path, encoded };
+                self.fill(&sample, memory, &mut work)
+            }
+            Content::Kept(kept) => {
+                self.fill_from(kept, &job.ticket, &mut memory.scratch, &mut work);
+                Ok(())
+            }
+        });
         let done = done.and_then(|done| done);
+        let decoded = matches!(content, Content::Encoded(_));
         // Before the sample is replaced, which asks for this memory again.
-        drop(encoded);
+        drop(content);
         let Work { stage, filling, cancelled, waited, transforming, bytes } = work;
         let EpochCounters { decode, transform, .. } = &*job.ticket.counters;
         decode.output(waited);
         let decoding = started.elapsed().saturating_sub(waited + transforming);
         match (done, filling) {
             (Ok(()), Some((place, row))) => {
-                decode.item(bytes, decoding);
+                if decoded {
+                    decode.item(bytes, decoding);
+                }
                 transform.item(size_of_val(&*row), transforming);
                 let (ticket, arrived) = job.arrive(entry);
                 ticket.ready(place, row, arrived);
@@ -87,44 +143,149 @@ impl<T: Element> Worker<T> {
                 decode.busy(decoding);
                 transform.busy(transforming);
                 if stage == Stage::Transform {
-                    *scratch = Scratch::default();
+                    *memory = ThreadMemory::default();
                 }
                 let place = filling.map(|(place, _)| place);
                 job.fail(entry.path, stage, cause, place, &self.retries);
             }
         }
+        if let Some(cache) = &self.cache {
+            cache.passed(index);
+        }
     }
 
-    /// Decodes and transforms into the sample's row.
+    /// Decodes and transforms into the sample's row, and has the cache keep what
+    /// it wants.
     fn fill(
         &self,
-        ticket: &Ticket<T>,
-        encoded: &[u8],
-        scratch: &mut Scratch,
+        sample: &Sample<'_, T>,
+        memory: &mut ThreadMemory,
         work: &mut Work<T>,
     ) -> Result<(), Cause> {
+        let Sample { index, path, encoded, .. } = *sample;
         let (decoder, grey) = (&*self.decoder, self.transform.wants_grey());
         let opened = Opened::open(decoder, encoded, &self.limits, None, grey)?;
         work.bytes = opened.form.bytes();
+        let cache = self.cache.as_deref();
+        let cache = cache.filter(|cache| cache.wants(index, path, encoded.fingerprint));
+        match (self.scaler, cache) {
+            (Some(scaler), cache) => self.fill_scaled(scaler, sample, opened, cache, memory, work),
+            (None, Some(cache)) => self.fill_kept(sample, opened, cache, memory, work),
+            (None, None) => self.fill_at_once(sample.ticket, opened, &mut memory.scratch, work),
+        }
+    }
+
+    /// In one pass from pixels to elements.
+    fn fill_at_once(
+        &self,
+        ticket: &Ticket<T>,
+        opened: Opened<'_>,
+        scratch: &mut Scratch,
+        work: &mut Work<T>,
+    ) -> Result<(), Cause> {
         let (len, working) = (opened.memory_bytes(), opened.working_bytes());
         let mut lease = self.lease(len, working, &mut work.waited)?;
-        let turn = Turn { epoch: ticket.epoch, position: ticket.position };
+        let turn = turn(ticket);
         let wanted = work.transforming(|_| self.transform.begin(opened.form, turn, scratch));
         opened.feed(wanted, &mut lease, &mut |top, pixels| {
             work.transforming(|work| {
-                if work.filling.is_none() && !work.cancelled {
-                    work.filling = ticket.claim();
-                    work.cancelled = work.filling.is_none();
-                }
-                if let Some((_, row)) = &mut work.filling {
+                if let Some(row) = work.row(ticket) {
                     self.transform.push(top as usize, pixels, scratch, row);
                 }
             });
         })?;
-        if work.cancelled || self.transform.is_complete(scratch) {
-            return Ok(());
+        complete(work.cancelled || self.transform.is_complete(scratch))
+    }
+
+    /// By way of the levels that the cache keeps.
+    fn fill_kept(
+        &self,
+        sample: &Sample<'_, T>,
+        opened: Opened<'_>,
+        cache: &Cache,
+        memory: &mut ThreadMemory,
+        work: &mut Work<T>,
+    ) -> Result<(), Cause> {
+        let ThreadMemory { scratch, levels } = memory;
+        levels.resize(self.transform.row_len(), 0);
+        let (len, working) = (opened.memory_bytes(), opened.working_bytes());
+        let mut lease = self.lease(len, working, &mut work.waited)?;
+        let size = opened.form.size;
+        let wanted = work.transforming(|_| self.transform.begin_levels(opened.form, scratch));
+        opened.feed(wanted, &mut lease, &mut |top, pixels| {
+            work.transforming(|_| {
+                self.transform.push_levels(top as usize, pixels, scratch, levels);
+            });
+        })?;
+        drop(lease);
+        complete(self.transform.is_complete(scratch))?;
+        sample.keep(cache, size, levels);
+        work.transforming(|work| {
+            if let Some(row) = work.row(sample.ticket) {
+                self.transform.convert(levels, turn(sample.ticket), scratch, row);
+            }
+        });
+        Ok(())
+    }
+
+    /// By way of a scaled picture, whether it is kept or not.
+    fn fill_scaled(
+        &self,
+        scaler: Scaler,
+        sample: &Sample<'_, T>,
+        opened: Opened<'_>,
+        cache: Option<&Cache>,
+        memory: &mut ThreadMemory,
+        work: &mut Work<T>,
+    ) -> Result<(), Cause> {
+        let scratch = &mut memory.scratch;
+        let (form, scaled) = (opened.form, scaler.scaled(opened.form));
+        let (len, working) = (opened.memory_bytes(), opened.working_bytes());
+        let mut lease = self.lease(scaled.bytes() + len, working, &mut work.waited)?;
+        let (out, memory) = lease.split_at_mut(scaled.bytes());
+        work.transforming(|_| scaler.begin(form, scratch));
+        opened.feed(Region::whole(form.size), memory, &mut |top, pixels| {
+            work.transforming(|_| scaler.push(top as usize, pixels, scratch, out));
+        })?;
+        complete(scaler.is_complete(scratch))?;
+        if let Some(cache) = cache {
+            sample.keep(cache, scaled.size, out);
         }
-        Err(Cause::new(CauseKind::Corrupt, "the decoder ended before the picture's last row"))
+        work.transforming(|work| self.crop(scaled, out, sample.ticket, scratch, work));
+        Ok(())
+    }
+
+    /// From pixels that were in the cache.
+    fn fill_from(
+        &self,
+        kept: &Kept,
+        ticket: &Ticket<T>,
+        scratch: &mut Scratch,
+        work: &mut Work<T>,
+    ) {
+        work.transforming(|work| match self.scaler {
+            Some(_) => self.crop(Form::of(kept.size, kept.len()), kept, ticket, scratch, work),
+            None => {
+                if let Some(row) = work.row(ticket) {
+                    self.transform.convert(kept, turn(ticket), scratch, row);
+                }
+            }
+        });
+    }
+
+    /// Cuts the sample's row from a scaled picture.
+    fn crop(
+        &self,
+        form: Form,
+        pixels: &[u8],
+        ticket: &Ticket<T>,
+        scratch: &mut Scratch,
+        work: &mut Work<T>,
+    ) {
+        if let Some(row) = work.row(ticket) {
+            self.transform.begin(form, turn(ticket), scratch);
+            self.transform.push(0, pixels, scratch, row);
+        }
     }
 
     fn lease(&self, len: usize, working: u64, waited: &mut Duration) -> Result<Lease, Cause> {
@@ -152,6 +313,15 @@ impl<T: Element> Work<T> {
         let (waited, transforming) = Default::default();
         let (stage, filling) = (Stage::Decode, None);
         Work { stage, filling, cancelled: false, waited, transforming, bytes: 0 }
+    }
+
+    /// The sample's row; `None` when the epoch was cancelled.
+    fn row(&mut self, ticket: &Ticket<T>) -> Option<&mut Row<T>> {
+        if self.filling.is_none() && !self.cancelled {
+            self.filling = ticket.claim();
+            self.cancelled = self.filling.is_none();
+        }
+        self.filling.as_mut().map(|(_, row)| row)
     }
 
     /// Runs a part of the transform: its time, and its failures, are not the

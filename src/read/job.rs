@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::batch::Sample;
+use crate::cache::Kept;
 use crate::element::Element;
 use crate::error::{Cause, SampleError, Stage};
 use crate::source::{Encoded, Entry};
@@ -23,12 +24,19 @@ pub(crate) struct Job<T: Element> {
     failures: Vec<SampleError>,
 }
 
-/// A sample whose bytes have been read.
+/// A sample whose bytes have been read, or whose pixels were in the cache.
 #[derive(Debug)]
 pub(crate) struct Loaded<T: Element> {
     pub(crate) job: Job<T>,
     pub(crate) entry: Entry,
-    pub(crate) encoded: Encoded,
+    pub(crate) content: Content,
+}
+
+/// What there is of a sample.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Encoded(Encoded),
+    Kept(Kept),
 }
 
 /// What becomes of samples that fail.

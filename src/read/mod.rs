@@ -22,6 +22,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use crate::cache::{Cache, Kept};
 use crate::element::Element;
 use crate::error::{Cause, CauseKind, Error, Stage};
 use crate::fence::{Fenced, fence, fenced};
@@ -32,7 +33,7 @@ use crate::window::{End, EpochId, Next, Walk, Window};
 use budget::ByteBudget;
 
 pub(crate) use handoff::{Giver, Taker, handoff};
-pub(crate) use job::{Job, Loaded, Retries};
+pub(crate) use job::{Content, Job, Loaded, Retries};
 pub(crate) use stuck::StuckReads;
 
 /// Tickets granted in one go: enough to make the window's lock cheap, few enough
@@ -48,6 +49,7 @@ pub(crate) struct Readers<T: Element> {
     pub(crate) window: Arc<Window<T>>,
     pub(crate) index: Arc<Index>,
     pub(crate) source: Arc<dyn Source>,
+    pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) plan: Plan,
     pub(crate) encoded: Arc<ByteBudget>,
     pub(crate) max_file_bytes: u64,
@@ -113,7 +115,11 @@ pub(crate) async fn grant<T: Element>(
     while !readers.window.is_closed() {
         if walking && readers.index.is_over() {
             walking = false;
-            readers.window.walked(readers.walk());
+            let walk = readers.walk();
+            if let (Some(cache), Walk::Ended { length }) = (&readers.cache, &walk) {
+                cache.expect((*length).min(readers.index.progress().listed));
+            }
+            readers.window.walked(walk);
         }
         epochs.retain(|epoch| readers.window.is_live(epoch.id));
         undrawn.retain(|job| job.ticket.is_live());
@@ -234,26 +240,36 @@ impl<T: Element> Readers<T> {
         self.reads(epochs, id).waiting.push_back(job);
     }
 
-    /// Begins reads while there are permits.
+    /// Hands on what is in memory already, and begins reads while there are
+    /// permits.
     fn begin_reads(self: &Arc<Self>, epoch: &mut EpochReads<T>) {
-        while self.permits.available_permits() > 0
-            && let Some(job) = epoch.waiting.pop_front()
-        {
-            self.begin(job, &mut epoch.tasks);
+        while let Some(job) = epoch.waiting.pop_front() {
+            let kept = self.cache.as_ref().and_then(|cache| cache.at_hand(job.index));
+            if kept.is_none() && self.permits.available_permits() == 0 {
+                epoch.waiting.push_front(job);
+                return;
+            }
+            let Some(entry) = self.index.entry(job.index) else {
+                // The plan speaks only of what is listed; the lost ticket says so.
+                continue;
+            };
+            match kept {
+                Some(kept) => self.hand_on(job, entry, Content::Kept(kept)),
+                None => self.begin(job, entry, &mut epoch.tasks),
+            }
         }
     }
 
     /// Begins a read. Only the granter does, so a permit that is free stays so
     /// until it is taken here, and a read that is done at once needs none.
-    fn begin(self: &Arc<Self>, job: Job<T>, tasks: &mut JoinSet<()>) {
-        let Some(entry) = self.index.entry(job.index) else {
-            // The plan speaks only of what is listed; the lost ticket says so.
-            return;
-        };
+    fn begin(self: &Arc<Self>, job: Job<T>, entry: Entry, tasks: &mut JoinSet<()>) {
         let admission = Admission::new(Arc::clone(&self.encoded), self.max_file_bytes);
         let clock = Arc::clone(&admission.clock);
         let started = Instant::now();
-        let read = match fence(|| self.source.read(&entry.path, admission)) {
+        let read = match fence(|| match &self.cache {
+            Some(cache) => cache.read(job.index, &entry.path, &self.source, admission),
+            None => self.source.read(&entry.path, admission),
+        }) {
             Ok(read) => fenced(read),
             Err(cause) => return self.settle(job, entry, Err(cause), started.elapsed(), &clock),
         };
@@ -331,13 +347,25 @@ impl<T: Element> Readers<T> {
         match outcome {
             Ok(encoded) => {
                 counters.item(encoded.len(), busy);
-                self.loaded.give(Loaded { job, entry, encoded });
+                let content = Kept::of(encoded).map_or_else(Content::Encoded, Content::Kept);
+                self.hand_on(job, entry, content);
             }
             Err(cause) => {
+                if let Some(cache) = &self.cache {
+                    cache.count(&job.ticket.counters, false);
+                    cache.note(job.index);
+                }
                 counters.busy(busy);
                 job.fail(entry.path, Stage::Read, cause, None, &self.retries);
             }
         }
+    }
+
+    fn hand_on(&self, job: Job<T>, entry: Entry, content: Content) {
+        if let Some(cache) = &self.cache {
+            cache.count(&job.ticket.counters, matches!(content, Content::Kept(_)));
+        }
+        self.loaded.give(Loaded { job, entry, content });
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use globset::{GlobBuilder, GlobMatcher};
 use walkdir::WalkDir;
 
-use super::{Admission, Encoded, Listing, ReadFuture, Source, blocking};
+use super::{Admission, Encoded, Fingerprint, Listing, ReadFuture, Source, blocking};
 use crate::error::{Cause, CauseKind, Error, Result};
 
 /// Endings that make a file a member, in any case. Membership is by name, so
@@ -130,6 +130,10 @@ impl Source for Folder {
             let encoded = admission.admit(bytes).await?;
             blocking(move || fill(&mut file, encoded)).await
         })
+    }
+
+    fn fingerprint(&self, path: &Path) -> Result<Option<Fingerprint>, Cause> {
+        Ok(Some(Fingerprint::of(&std::fs::metadata(self.root.join(path))?)))
     }
 }
 

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use crate::config::Size;
 use crate::error::{Cause, CauseKind, Result};
 use crate::read::budget::{ByteBudget, Lease};
 
@@ -76,6 +77,45 @@ pub trait Source: Send + Sync + 'static {
     /// blocks belongs into [`blocking`]. Memory is asked for once, from
     /// `admission`, when the size is known.
     fn read(&self, path: &Path, admission: Admission) -> ReadFuture;
+
+    /// What tells whether a sample has changed since it was read last: a cache
+    /// on disk ([`Cache::Disk`](crate::Cache::Disk)) serves pixels only while it
+    /// is the same. `None`, which is the default, says that this source cannot
+    /// tell, and such a cache is refused. Called on one of the reader threads,
+    /// where it may block, and by [`build`](crate::LoaderBuilder::build).
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be had for this sample; its pixels then come from
+    /// [`read`](Self::read), or do not come.
+    fn fingerprint(&self, path: &Path) -> Result<Option<Fingerprint>, Cause> {
+        let _ = path;
+        Ok(None)
+    }
+}
+
+/// The state of one sample's bytes: another whenever they change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint {
+    /// Encoded bytes.
+    pub bytes: u64,
+    /// When they were written, in nanoseconds; or anything else that changes
+    /// when they do, such as the hash of an object's tag.
+    pub version: u64,
+}
+
+impl Fingerprint {
+    /// The fingerprint of a file: its size and the time of its last change.
+    #[must_use]
+    pub fn of(metadata: &std::fs::Metadata) -> Self {
+        let since = |time: SystemTime| match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => after.as_nanos() as u64,
+            // Before 1970 time counts down from the largest number.
+            Err(before) => (before.duration().as_nanos() as u64).wrapping_neg(),
+        };
+        // Where files have no times, their size alone must do.
+        Fingerprint { bytes: metadata.len(), version: metadata.modified().map_or(0, since) }
+    }
 }
 
 /// The bytes of one sample, or why there are none.
@@ -183,19 +223,31 @@ pub fn list(source: &dyn Source) -> Result<Vec<(PathBuf, Option<u32>)>> {
 
 /// Encoded bytes of one sample, within the loader's budget.
 #[derive(Debug)]
-pub struct Encoded(pub(crate) Lease);
+pub struct Encoded {
+    lease: Lease,
+    /// As the sample was before it was read, where somebody asked.
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// They are no encoded bytes but cached pixels of this size.
+    pub(crate) pixels: Option<Size>,
+}
+
+impl Encoded {
+    fn new(lease: Lease) -> Self {
+        Encoded { lease, fingerprint: None, pixels: None }
+    }
+}
 
 impl Deref for Encoded {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.lease
     }
 }
 
 impl DerefMut for Encoded {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
+        &mut self.lease
     }
 }
 
@@ -227,10 +279,10 @@ impl Admission {
     pub async fn admit(&self, bytes: u64) -> Result<Encoded, Cause> {
         let len = self.check(bytes)?;
         if let Some(lease) = self.budget.try_take(len, 0) {
-            return Ok(Encoded(lease));
+            return Ok(Encoded::new(lease));
         }
         let _waiting = self.clock.wait();
-        Ok(Encoded(self.budget.take(len, 0).await))
+        Ok(Encoded::new(self.budget.take(len, 0).await))
     }
 
     /// The same without waiting: `None` when the budget has no room now. For
@@ -241,7 +293,20 @@ impl Admission {
     /// As [`admit`](Self::admit).
     pub fn try_admit(&self, bytes: u64) -> Result<Option<Encoded>, Cause> {
         let len = self.check(bytes)?;
-        Ok(self.budget.try_take(len, 0).map(Encoded))
+        Ok(self.budget.try_take(len, 0).map(Encoded::new))
+    }
+
+    /// A buffer for `len` bytes of cached pixels, which no limit on files
+    /// concerns; `None` where the budget is too small for it altogether.
+    pub(crate) async fn admit_pixels(&self, len: usize) -> Option<Encoded> {
+        if len as u64 > self.budget.limit() {
+            return None;
+        }
+        if let Some(lease) = self.budget.try_take(len, 0) {
+            return Some(Encoded::new(lease));
+        }
+        let _waiting = self.clock.wait();
+        Some(Encoded::new(self.budget.take(len, 0).await))
     }
 
     fn check(&self, bytes: u64) -> Result<usize, Cause> {

@@ -192,6 +192,21 @@ impl Pass for Antialias {
     }
 }
 
+/// The most bytes that [`Antialias`] allocates for whole pictures whose sides,
+/// at most `max_side` pixels, shrink in the same proportion.
+pub(super) fn even_bound(kernel: Kernel, max_side: u64) -> u64 {
+    // A target pixel reaches `2 * support * scale + 3` source pixels, and there
+    // are `source / scale` of them: their product grows with the source alone.
+    let support = kernel.support() as u64;
+    let reach = 2 * support + 3;
+    // Where few pixels are left of a side, rounding may double its scale.
+    let slots = 4 * support + 3;
+    Windows::bound(max_side, reach + 3)
+        + max_side * (8 + 4 * reach)
+        + 12 * max_side
+        + slots * 3 * max_side
+}
+
 /// The most bytes that [`Antialias`] allocates for a window of this size, cut
 /// from pictures whose sides have at most `max_side` pixels.
 pub(super) fn bound(kernel: Kernel, width: u64, height: u64, max_side: u64) -> u64 {

@@ -105,9 +105,15 @@ fn random_area(source: Size, scale: CropScale, ratio: CropRatio, draws: &mut Dra
     Region { left: (width - across) / 2, top: (height - down) / 2, width: across, height: down }
 }
 
+/// The size at which a picture is kept for random crops to be cut from: its
+/// shorter side has `side` pixels; a smaller picture stays as it is.
+pub(crate) fn kept_size(source: Size, side: u32) -> Size {
+    if source.width.min(source.height) <= side { source } else { shorter_to(source, side) }
+}
+
 /// The shorter side becomes `shorter`, the longer `floor(shorter * long /
 /// short)`, as in torchvision's `Resize` of one number.
-pub(crate) fn shorter_to(source: Size, shorter: u32) -> Size {
+fn shorter_to(source: Size, shorter: u32) -> Size {
     if source.width <= source.height {
         let height = scale(source.height, shorter, source.width);
         Size { width: shorter, height }

@@ -71,7 +71,6 @@ impl Places {
     }
 
     /// Turns a whole row of levels, in its places already, into elements.
-    #[allow(dead_code, reason = "the cache's side of the transform")]
     pub(super) fn convert<T: Convert>(
         &self,
         isa: Isa,
@@ -91,6 +90,37 @@ impl Places {
             }
             (_, Layout::Hwc) => {
                 T::convert_pixels(isa, levels, order.map(|channel| &scales[channel]), row);
+            }
+        }
+    }
+
+    /// The same with left and right changing places; `line` is scratch.
+    pub(super) fn convert_mirrored<T: Convert>(
+        &self,
+        isa: Isa,
+        scales: &Scales<T>,
+        levels: &[u8],
+        line: &mut Vec<u8>,
+        row: &mut [T],
+    ) {
+        let (order, width) = (self.order(), self.size.width as usize);
+        let pixel = if self.color != Color::Grey && self.layout == Layout::Hwc { 3 } else { 1 };
+        refill(line, pixel * width);
+        let line = &mut line[..pixel * width];
+        let lines = levels.chunks_exact(line.len()).zip(row.chunks_exact_mut(line.len()));
+        for (y, (from, to)) in lines.enumerate() {
+            if pixel == 3 {
+                let pixels = from.as_chunks::<3>().0.iter().rev();
+                line.as_chunks_mut::<3>()
+                    .0
+                    .iter_mut()
+                    .zip(pixels)
+                    .for_each(|(to, from)| *to = *from);
+                T::convert_pixels(isa, line, order.map(|channel| &scales[channel]), to);
+            } else {
+                line.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
+                let plane = y / self.size.height as usize;
+                T::convert(isa, line, &scales[order[plane]], to);
             }
         }
     }

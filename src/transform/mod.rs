@@ -6,6 +6,7 @@
 //!   bilinear     by two taps, as OpenCV
 //!   antialias    by windows that widen when shrinking, as Pillow
 //! layout       a line -> elements in their places of the batch
+//! kept         the cache's side: rows of levels, scaled pictures
 //! kernel       the loops of all of them, once for each instruction set
 //! ```
 //!
@@ -16,6 +17,7 @@ mod antialias;
 mod axis;
 mod bilinear;
 mod geometry;
+mod kept;
 mod kernel;
 mod layout;
 #[cfg(test)]
@@ -37,6 +39,7 @@ use crate::random::Draws;
 
 pub use geometry::Region;
 pub(crate) use geometry::View;
+pub(crate) use kept::{Scaler, scaling_bound};
 pub(crate) use kernel::Convert;
 
 /// Bytes behind a row that the fastest loops like to have.
@@ -90,7 +93,6 @@ pub(crate) struct Transform<T: Element> {
     places: Places,
     scales: Box<Scales<T>>,
     /// Levels as they are.
-    #[allow(dead_code, reason = "the cache's side of the transform")]
     levels: Box<Scales<u8>>,
     isa: Isa,
 }
@@ -126,10 +128,15 @@ impl<T: Element> Transform<T> {
     ///
     /// When a side of the picture is zero.
     pub(crate) fn begin(&self, form: Form, turn: Turn, scratch: &mut Scratch) -> Region {
+        let Look { flip, seed, .. } = self.look;
+        let draws = Draws::new(&[seed, turn.epoch, turn.position, AUGMENT]);
+        self.begin_view(form, flip, draws, scratch)
+    }
+
+    fn begin_view(&self, form: Form, flip: f64, draws: Draws, scratch: &mut Scratch) -> Region {
         let Size { width, height } = form.size;
         assert!(width > 0 && height > 0, "a picture of {} has no pixels", form.size);
-        let Look { size, fit, flip, seed, .. } = self.look;
-        let draws = Draws::new(&[seed, turn.epoch, turn.position, AUGMENT]);
+        let Look { size, fit, .. } = self.look;
         let view = View::new(form.size, fit, flip, size, draws);
         let axes = Axis::both(&view, size);
         let channels = if self.wants_grey() { 1 } else { form.channels };
@@ -168,31 +175,6 @@ impl<T: Element> Transform<T> {
         self.push(0, pixels, scratch, row);
     }
 
-    /// As [`push`](Self::push), but writes 8-bit levels: what a `u8` batch
-    /// would hold. [`convert`](Self::convert) makes elements of them.
-    #[allow(dead_code, reason = "the cache's side of the transform")]
-    pub(crate) fn push_levels(
-        &self,
-        top: usize,
-        pixels: &[u8],
-        scratch: &mut Scratch,
-        levels: &mut [u8],
-    ) {
-        self.push_into(&self.levels, top, pixels, scratch, levels);
-    }
-
-    /// Turns a row of levels into the elements that [`push`](Self::push) would
-    /// have written.
-    ///
-    /// # Panics
-    ///
-    /// When a length is not [`row_len`](Self::row_len).
-    #[allow(dead_code, reason = "the cache's side of the transform")]
-    pub(crate) fn convert(&self, levels: &[u8], row: &mut [T]) {
-        assert_eq!((levels.len(), row.len()), (self.row_len(), self.row_len()));
-        self.places.convert(self.isa, &self.scales, levels, row);
-    }
-
     fn push_into<E: Element>(
         &self,
         scales: &Scales<E>,
@@ -207,32 +189,6 @@ impl<T: Element> Transform<T> {
             places.write(isa, scales, y, line, spare, row);
         });
     }
-}
-
-/// Scales a whole picture to `size`, stretched: `out` is `[height, width,
-/// channel]`.
-#[allow(dead_code, reason = "the cache's side of the transform")]
-pub(crate) fn resize(
-    pixels: &[u8],
-    form: Form,
-    size: Size,
-    filter: Filter,
-    scratch: &mut Scratch,
-    out: &mut [u8],
-) {
-    assert_eq!(out.len(), Form { size, ..form }.bytes(), "the result does not fit {size}");
-    let isa = Isa::detect();
-    let view = View::new(form.size, Fit::Stretch, 0.0, size, Draws::new(&[]));
-    scratch.prepare(form, form.channels, filter, Axis::both(&view, size));
-    let stride = Form { size, ..form }.stride();
-    let width = size.width as usize;
-    scratch.push(isa, 0, pixels, |y, line, _| {
-        let to = &mut out[y * stride..][..stride];
-        match form.channels {
-            1 => to.copy_from_slice(line),
-            _ => kernel::interleave(isa, [0, 1, 2].map(|c| &line[c * width..][..width]), to),
-        }
-    });
 }
 
 /// Keeps the draws of augmentation apart from others with the same key.

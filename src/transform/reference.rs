@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 
-use super::{Form, Look, Region, Scratch, Transform, Turn, View, resize, scratch_bound};
+use super::{Form, Look, Region, Scaler, Scratch, Transform, Turn, View};
+use super::{scaling_bound, scratch_bound};
 use crate::config::{Color, Filter, Fit, Layout, Normalize, Size};
 use crate::random::Draws;
 
@@ -232,16 +233,23 @@ fn levels_converted_are_what_is_written_at_once() {
                 _ => Normalize::IMAGENET,
             };
             let look = look(size(33, 21), Fit::Crop { shorter: None }, Filter::Bicubic);
-            let transform = Transform::<f32>::new(Look { layout, color, normalize, ..look });
-            let (mut scratch, turn) = (Scratch::default(), Turn::default());
-            let mut at_once = vec![0.0; transform.row_len()];
-            transform.apply(&pixels, form, turn, &mut scratch, &mut at_once);
+            let look = Look { layout, color, normalize, flip: 0.5, ..look };
+            let transform = Transform::<f32>::new(look);
+            let mut scratch = Scratch::default();
             let mut levels = vec![0; transform.row_len()];
-            transform.begin(form, turn, &mut scratch);
+            transform.begin_levels(form, &mut scratch);
             transform.push_levels(0, &pixels, &mut scratch, &mut levels);
-            let mut converted = vec![9.0; transform.row_len()];
-            transform.convert(&levels, &mut converted);
-            assert_eq!(at_once, converted, "{layout} {color}");
+            let mut rows = Vec::new();
+            for position in 0..8 {
+                let turn = Turn { epoch: 3, position };
+                let mut at_once = vec![0.0; transform.row_len()];
+                transform.apply(&pixels, form, turn, &mut scratch, &mut at_once);
+                let mut converted = vec![9.0; transform.row_len()];
+                transform.convert(&levels, turn, &mut scratch, &mut converted);
+                assert_eq!(at_once, converted, "{layout} {color}");
+                rows.push(converted);
+            }
+            assert!(rows.iter().any(|row| *row != rows[0]), "some are mirrored, some not");
         }
     }
 }
@@ -274,6 +282,7 @@ fn colour_is_taken_away_before_the_resize() {
 fn a_picture_is_scaled_on_its_own() {
     for channels in [1, 3] {
         let form = Form { size: size(50, 40), channels };
+        let scaled_form = Form { size: size(35, 28), channels };
         let pixels = noise(form, 6);
         let color = if channels == 1 { Color::Grey } else { Color::Rgb };
         for filter in FILTERS {
@@ -282,9 +291,22 @@ fn a_picture_is_scaled_on_its_own() {
             let mut expected = vec![0; transform.row_len()];
             let mut scratch = Scratch::default();
             transform.apply(&pixels, form, Turn::default(), &mut scratch, &mut expected);
+            let scaler = Scaler::new(28, filter);
+            assert_eq!(scaler.scaled(form), scaled_form);
             let mut scaled = vec![9; expected.len()];
-            resize(&pixels, form, size(35, 28), filter, &mut scratch, &mut scaled);
+            scaler.begin(form, &mut scratch);
+            let (above, below) = pixels.split_at(17 * 50 * channels);
+            scaler.push(0, above, &mut scratch, &mut scaled);
+            assert!(!scaler.is_complete(&scratch));
+            scaler.push(17, below, &mut scratch, &mut scaled);
+            assert!(scaler.is_complete(&scratch));
             assert_eq!(scaled, expected, "{filter} of {channels} channels");
+            // A picture no larger than that stays as it is.
+            let scaler = Scaler::new(40, filter);
+            let mut same = vec![9; pixels.len()];
+            scaler.begin(form, &mut scratch);
+            scaler.push(0, &pixels, &mut scratch, &mut same);
+            assert_eq!((scaler.scaled(form), same), (form, pixels.clone()));
         }
     }
 }
@@ -316,6 +338,25 @@ proptest! {
         for source in [size(long, 1), size(1, long)] {
             let look = look(size(tw, th), Fit::Stretch, FILTERS[which]);
             compare(rgb(source), look, &mut Scratch::default());
+        }
+    }
+
+    /// Nor when whole pictures are scaled, whatever their shape.
+    #[test]
+    fn the_bound_holds_for_scaled_pictures(
+        w in 1u32..400, h in 1u32..400, long in 1u32..3000, side in 1u32..60, which in 0usize..4,
+    ) {
+        for source in [size(w, h), size(long, 1 + h % 9), size(1 + w % 9, long)] {
+            let (form, scaler) = (rgb(source), Scaler::new(side, FILTERS[which]));
+            let (mut scratch, scaled) = (Scratch::default(), scaler.scaled(form));
+            prop_assert!(scaled.size.width.min(scaled.size.height) <= side.max(1));
+            prop_assert!(scaled.bytes() <= form.bytes());
+            scaler.begin(form, &mut scratch);
+            scaler.push(0, &vec![7; form.bytes()], &mut scratch, &mut vec![0; scaled.bytes()]);
+            prop_assert!(scaler.is_complete(&scratch));
+            let bound = scaling_bound(FILTERS[which], source.width.max(source.height));
+            let bytes = scratch.bytes() as u64;
+            prop_assert!(bytes <= bound, "{source} -> {}: {bytes}, bound {bound}", scaled.size);
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use infeed::{
-    Budget, Color, Dtype, Element, Filter, Fit, Folder, LastBatch, Layout, Loader, LoaderBuilder,
-    Normalize, OnError, Order, Size,
+    Budget, Cache, Color, Dtype, Element, Filter, Fit, Folder, LastBatch, Layout, Loader,
+    LoaderBuilder, Normalize, OnError, Order, Size,
 };
 
 use crate::units::Bytes;
@@ -112,6 +112,16 @@ pub(crate) struct Knobs {
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Speed and memory")]
     held_batches: usize,
 
+    /// Keep decoded pixels for later epochs: memory:2GiB, or disk:DIR:20GiB, which
+    /// later runs use again
+    #[arg(long, value_name = "WHERE", value_parser = cache, help_heading = "Speed and memory")]
+    cache: Option<Cache>,
+
+    /// With random crops, scale the shorter side of each picture to so many
+    /// pixels first; what the cache then keeps
+    #[arg(long, value_name = "PIXELS", help_heading = "Pixels")]
+    cache_side: Option<u32>,
+
     /// The most memory that the loader may take, such as 2GiB
     #[arg(long, value_name = "BYTES", help_heading = "Speed and memory")]
     memory_limit: Option<Bytes>,
@@ -187,6 +197,12 @@ impl Knobs {
             .readers(self.readers)
             .prefetch(self.prefetch)
             .held_batches(self.held_batches);
+        if let Some(cache) = &self.cache {
+            builder = builder.cache(cache.clone());
+        }
+        if let Some(pixels) = self.cache_side {
+            builder = builder.cache_side(pixels);
+        }
         if let Some(bytes) = self.memory_limit {
             builder = builder.memory_limit(bytes.0);
         }
@@ -227,6 +243,22 @@ fn normalize(text: &str) -> Result<Normalize, String> {
                  (0.5,0.5,0.5:0.2,0.2,0.2) or one for all channels (0.5:0.2)"
                     .to_owned()
             }),
+    }
+}
+
+/// The words of [`Cache`], with units.
+fn cache(text: &str) -> Result<Cache, String> {
+    let bytes = |text: &str| text.parse::<Bytes>().map(|Bytes(bytes)| bytes);
+    match text.split_once(':') {
+        None if text == "none" => Ok(Cache::None),
+        Some(("memory", limit)) => bytes(limit).map(Cache::memory),
+        Some(("disk", rest)) => match rest.rsplit_once(':') {
+            Some((dir, limit)) if !dir.is_empty() => {
+                bytes(limit).map(|limit| Cache::disk(dir, limit))
+            }
+            _ => Err("expected a folder and a limit: disk:DIR:20GiB".to_owned()),
+        },
+        _ => Err("expected none, memory:BYTES or disk:DIR:BYTES".to_owned()),
     }
 }
 

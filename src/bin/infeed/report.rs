@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use infeed::config::Resolved;
-use infeed::stats::{EpochStats, Stages};
+use infeed::stats::{CacheStats, EpochStats, Stages};
 use serde_json::{Value, json};
 
 use crate::system::peak_rss_bytes;
@@ -16,6 +16,7 @@ pub(crate) struct Report {
     pub(crate) config: Resolved,
     pub(crate) epochs: Vec<EpochStats>,
     pub(crate) stages: Stages,
+    pub(crate) cache: Option<CacheStats>,
     pub(crate) seconds: f64,
     pub(crate) first_batch_seconds: Option<f64>,
     /// One for each failed sample that is known by name.
@@ -111,6 +112,7 @@ impl Report {
             "error": self.error,
             "config": self.config,
             "stages": self.stages,
+            "cache": self.cache.as_ref().map(cache_json),
             "epochs": epochs.collect::<Vec<_>>(),
             "errors": self.errors,
         })
@@ -157,6 +159,9 @@ impl Report {
                 "  memory {} at its peak; the loader takes at most {bound}",
                 Bytes(peak)
             )?;
+        }
+        if let Some(cache) = &self.cache {
+            print_cache(&mut out, cache)?;
         }
         self.print_stages(&mut out)?;
         let pixels = format!(
@@ -244,4 +249,34 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn cache_json(cache: &CacheStats) -> Value {
+    let mut value = serde_json::to_value(cache).unwrap_or_default();
+    value["hit_rate"] = json!(cache.hit_rate());
+    value
+}
+
+fn print_cache(out: &mut impl Write, cache: &CacheStats) -> io::Result<()> {
+    writeln!(
+        out,
+        "  cache {:.1} % hits ({} of {}); it keeps {} in {} of {}",
+        100.0 * cache.hit_rate(),
+        cache.hits,
+        cache.hits + cache.misses,
+        count(cache.samples, "image", "images"),
+        Bytes(cache.bytes),
+        Bytes(cache.limit_bytes)
+    )?;
+    let troubles = [
+        (cache.stale, "changed since"),
+        (cache.damaged, "damaged"),
+        (cache.write_errors, "not written"),
+    ];
+    let troubles = troubles.iter().filter(|(number, _)| *number > 0);
+    let troubles: Vec<String> = troubles.map(|(number, what)| format!("{number} {what}")).collect();
+    if !troubles.is_empty() {
+        writeln!(out, "    {}", troubles.join(", "))?;
+    }
+    Ok(())
 }

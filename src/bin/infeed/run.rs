@@ -99,10 +99,12 @@ impl<T: Element> Streaming<T> {
     pub(crate) fn finish(self, as_json: bool) -> Outcome {
         let interrupted = self.interrupt.requested();
         let failed = self.error.is_some();
+        let stats = self.loader.stats();
         let report = Report {
             source: self.source,
             config: self.loader.config().clone(),
-            stages: self.loader.stats().stages,
+            stages: stats.stages,
+            cache: stats.cache,
             epochs: self.epochs,
             seconds: self.seconds,
             first_batch_seconds: self.first_batch_seconds,
