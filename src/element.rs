@@ -9,8 +9,8 @@ use crate::config::Normalize;
 
 mod sealed {
     #[allow(private_bounds)]
-    pub trait Sealed: crate::transform::Convert {}
-    impl<T: crate::transform::Convert> Sealed for T {}
+    pub trait Sealed: crate::transform::Convert + bytemuck::Zeroable {}
+    impl<T: crate::transform::Convert + bytemuck::Zeroable> Sealed for T {}
 }
 
 /// What one value of a batch is: [`f32`], [`f16`] or [`bf16`] (normalised, see

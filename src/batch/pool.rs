@@ -5,6 +5,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytemuck::Zeroable;
+
 use super::pages::advise_huge;
 
 /// Memory of batches of one size. Taking never waits: what the caller keeps is
@@ -35,7 +37,7 @@ impl<T> fmt::Debug for Pool<T> {
     }
 }
 
-impl<T: Copy + Default> Pool<T> {
+impl<T: Zeroable> Pool<T> {
     pub(crate) fn new(elements: usize, keep: usize) -> Arc<Self> {
         let state = Mutex::new(State { free: Vec::new(), existing: 0, closed: false });
         Arc::new(Pool { elements, keep, state })
@@ -51,7 +53,7 @@ impl<T: Copy + Default> Pool<T> {
         };
         let memory = kept.unwrap_or_else(|| {
             // Zeroes come from the allocator untouched, so the advice is in time.
-            let mut fresh = vec![T::default(); self.elements];
+            let mut fresh = bytemuck::zeroed_vec(self.elements);
             advise_huge(&mut fresh);
             fresh
         });
