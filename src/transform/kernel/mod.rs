@@ -15,6 +15,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod taps;
 #[cfg(test)]
@@ -37,6 +39,9 @@ pub(crate) enum Isa {
     /// x86-64 with AVX2 and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AArch64 with NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Isa {
@@ -45,6 +50,10 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
             return Isa::Avx2;
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            return Isa::Neon;
         }
         Isa::Portable
     }
@@ -61,6 +70,8 @@ pub(super) fn filter_pairs(isa: Isa, from: &[u8], pairs: &Pairs, to: &mut [i16])
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::filter_pairs(from, pairs, to),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::filter_pairs(from, pairs, to),
         Isa::Portable => portable::filter_pairs(from, pairs, 0, to),
     }
 }
@@ -71,6 +82,8 @@ pub(super) fn blend(isa: Isa, upper: &[i16], lower: &[i16], weights: [i16; 2], t
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::blend(upper, lower, weights, to),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::blend(upper, lower, weights, to),
         Isa::Portable => portable::blend(upper, lower, weights, to),
     }
 }
@@ -83,6 +96,8 @@ pub(super) fn filter_windows(isa: Isa, from: &[u8], windows: &Windows, to: &mut 
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::filter_windows(from, windows, to),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::filter_windows(from, windows, to),
         Isa::Portable => portable::filter_windows(from, windows, 0, to),
     }
 }
@@ -98,6 +113,8 @@ pub(super) fn sum_rows<'a>(
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::sum_rows(weights, row, to),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::sum_rows(weights, row, to),
         Isa::Portable => portable::sum_rows(weights, row, 0, to),
     }
 }
@@ -108,6 +125,8 @@ pub(super) fn interleave(isa: Isa, planes: [&[u8]; 3], to: &mut [u8]) {
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::interleave(planes, to),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::interleave(planes, to),
         Isa::Portable => portable::interleave(planes, to),
     }
 }
@@ -131,16 +150,18 @@ impl Convert for u8 {
     }
 }
 
-/// The element types that are normalised: `$avx2` handles a stretch of levels
+/// The element types that are normalised: `$fast` handles a stretch of levels
 /// whose scale has a period of one or three elements.
 macro_rules! convert {
-    ($type:ty, $avx2:ident) => {
+    ($type:ty, $fast:ident) => {
         impl Convert for $type {
             fn convert(isa: Isa, levels: &[u8], scale: &Scale<Self>, to: &mut [Self]) {
                 assert_eq!(levels.len(), to.len(), "levels and elements differ in number");
                 match isa {
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => avx2::$avx2(levels, [scale; 3], to),
+                    Isa::Avx2 => avx2::$fast(levels, [scale; 3], to),
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon => neon::$fast(levels, [scale; 3], to),
                     Isa::Portable => portable::convert(levels, scale, to),
                 }
             }
@@ -149,7 +170,9 @@ macro_rules! convert {
                 assert_eq!(levels.len(), to.len(), "levels and elements differ in number");
                 match isa {
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => avx2::$avx2(levels, scales, to),
+                    Isa::Avx2 => avx2::$fast(levels, scales, to),
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon => neon::$fast(levels, scales, to),
                     Isa::Portable => portable::convert_pixels(levels, scales, to),
                 }
             }
