@@ -51,8 +51,9 @@ impl Isa {
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
             return Isa::Avx2;
         }
+        // Its lanes are taken for bytes in the order of memory.
         #[cfg(target_arch = "aarch64")]
-        if std::arch::is_aarch64_feature_detected!("neon") {
+        if cfg!(target_endian = "little") && std::arch::is_aarch64_feature_detected!("neon") {
             return Isa::Neon;
         }
         Isa::Portable

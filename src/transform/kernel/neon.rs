@@ -23,9 +23,10 @@ pub(super) fn filter_pairs(from: &[u8], pairs: &Pairs, to: &mut [i16]) {
         return portable::filter_pairs(from, pairs, 0, to);
     }
     let whole = pairs.len() / COLUMNS * COLUMNS;
-    // SAFETY: the instructions are there (see the module), and just checked:
-    // every load of 8 bytes at a tap of three channels ends two bytes behind
-    // its tap, and one of 2 bytes at a tap of one channel ends with it.
+    // SAFETY: the instructions are there (see the module). Every load of 8 bytes
+    // at a tap of three channels ends two bytes behind its tap, as was just
+    // checked, and one of 2 bytes at a tap of one channel ends with its tap,
+    // which `mod.rs` holds against the row.
     unsafe {
         match rgb {
             true => rgb_pairs(from, pairs, to),
@@ -102,11 +103,13 @@ fn store_sums(
     int16x8x2_t(left_weight, right_weight): int16x8x2_t,
     to: &mut [i16; COLUMNS],
 ) {
-    const SHIFT: i32 = PAIR_BITS as i32 - 7;
+    // Products are doubled, and shifted one further: of plain ones the compiler
+    // makes moves of bytes to 32 bits, with three instructions for each.
+    const SHIFT: i32 = PAIR_BITS as i32 - 7 + 1;
     let [left, right] = [left, right].map(|levels| vreinterpretq_s16_u16(vmovl_u8(levels)));
-    let low = vmull_s16(vget_low_s16(left), vget_low_s16(left_weight));
-    let low = vmlal_s16(low, vget_low_s16(right), vget_low_s16(right_weight));
-    let high = vmlal_high_s16(vmull_high_s16(left, left_weight), right, right_weight);
+    let low = vqdmull_s16(vget_low_s16(left), vget_low_s16(left_weight));
+    let low = vqdmlal_s16(low, vget_low_s16(right), vget_low_s16(right_weight));
+    let high = vqdmlal_high_s16(vqdmull_high_s16(left, left_weight), right, right_weight);
     let sums = vshrn_high_n_s32::<SHIFT>(vshrn_n_s32::<SHIFT>(low), high);
     // SAFETY: the array has 16 bytes.
     unsafe { vst1q_s16(to.as_mut_ptr(), sums) };
@@ -172,7 +175,10 @@ unsafe fn rgb_windows(from: &[u8], windows: &Windows, to: &mut [u8]) -> usize {
     let (green, blue) = rest.split_at_mut(columns);
     // The red, green and blue of each tap of a group, in 32 bits each.
     let spread: [uint8x16_t; GROUP] = std::array::from_fn(|tap| {
-        let place = |i: usize| if i % 4 == 0 && i < 12 { (3 * tap + i / 4) as u8 } else { 255 };
+        let place = |i: usize| match (i / 4, i % 4) {
+            (channel @ 0..3, 0) => (3 * tap + channel) as u8,
+            _ => 255,
+        };
         let places: [u8; 16] = std::array::from_fn(place);
         // SAFETY: the array has 16 bytes.
         unsafe { vld1q_u8(places.as_ptr()) }
