@@ -15,6 +15,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod taps;
 #[cfg(test)]
@@ -37,6 +39,9 @@ pub(crate) enum Isa {
     /// x86-64 with AVX2 and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AArch64 with NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Isa {
@@ -45,6 +50,11 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
             return Isa::Avx2;
+        }
+        // Its lanes are taken for bytes in the order of memory.
+        #[cfg(target_arch = "aarch64")]
+        if cfg!(target_endian = "little") && std::arch::is_aarch64_feature_detected!("neon") {
+            return Isa::Neon;
         }
         Isa::Portable
     }
@@ -61,6 +71,8 @@ pub(super) fn filter_pairs(isa: Isa, from: &[u8], pairs: &Pairs, to: &mut [i16])
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::filter_pairs(from, pairs, to),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::filter_pairs(from, pairs, to),
         Isa::Portable => portable::filter_pairs(from, pairs, 0, to),
     }
 }
@@ -71,6 +83,8 @@ pub(super) fn blend(isa: Isa, upper: &[i16], lower: &[i16], weights: [i16; 2], t
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::blend(upper, lower, weights, to),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::blend(upper, lower, weights, to),
         Isa::Portable => portable::blend(upper, lower, weights, to),
     }
 }
@@ -83,6 +97,8 @@ pub(super) fn filter_windows(isa: Isa, from: &[u8], windows: &Windows, to: &mut 
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::filter_windows(from, windows, to),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::filter_windows(from, windows, to),
         Isa::Portable => portable::filter_windows(from, windows, 0, to),
     }
 }
@@ -98,6 +114,8 @@ pub(super) fn sum_rows<'a>(
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::sum_rows(weights, row, to),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::sum_rows(weights, row, to),
         Isa::Portable => portable::sum_rows(weights, row, 0, to),
     }
 }
@@ -108,6 +126,8 @@ pub(super) fn interleave(isa: Isa, planes: [&[u8]; 3], to: &mut [u8]) {
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::interleave(planes, to),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => neon::interleave(planes, to),
         Isa::Portable => portable::interleave(planes, to),
     }
 }
@@ -140,6 +160,8 @@ macro_rules! convert {
                 match isa {
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx2 => avx2::$plane(levels, scale, to),
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon => neon::$plane(levels, scale, to),
                     Isa::Portable => portable::convert(levels, scale, to),
                 }
             }
@@ -149,6 +171,8 @@ macro_rules! convert {
                 match isa {
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx2 => avx2::$pixels(levels, scales, to),
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon => neon::$pixels(levels, scales, to),
                     Isa::Portable => portable::convert_pixels(levels, scales, to),
                 }
             }

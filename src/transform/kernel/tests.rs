@@ -29,6 +29,8 @@ fn a_machine_of_this_kind_has_more_than_the_portable_path() {
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
         assert_eq!(others(), [Isa::Avx2]);
     }
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    assert_eq!(others(), [Isa::Neon]);
 }
 
 #[test]
