@@ -350,6 +350,117 @@ fn compare_takes_the_same_images_in_all_ways() {
     }
 }
 
+fn bench(root: &TempDir, more: &[&str]) -> Output {
+    infeed(&[&["bench", dir(root), "--rounds", "2", "--epochs", "1"], more].concat())
+}
+
+#[test]
+fn bench_measures_each_workload_and_its_ceilings() {
+    let root = tree(0);
+    let output = bench(&root, &["--json", "--workload", "w224,wtrain", "--threads", "2"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!((&report["images"], &report["rounds"]), (&10.into(), &2.into()));
+    assert_eq!(report["interrupted"], false);
+    assert!(report["machine"]["cores"].as_u64().unwrap() >= 1);
+    assert!(report["command"].as_str().unwrap().contains("--workload w224,wtrain"));
+    let workloads = report["workloads"].as_array().unwrap();
+    let names: Vec<_> = workloads.iter().map(|workload| &workload["workload"]).collect();
+    assert_eq!(names, ["w224", "wtrain"]);
+    for workload in workloads {
+        assert_eq!(workload["config"]["batch_size"], 64);
+        assert_eq!(workload["config"]["threads"], 2);
+        assert!(workload["peak_rss_bytes"].as_u64().unwrap() > 0);
+        let measured = |figures: &Value, name: &str| {
+            let rounds = figures["rounds"].as_array().unwrap();
+            assert_eq!(rounds.len(), 2, "{name}");
+            let (a, b) = (rounds[0].as_f64().unwrap(), rounds[1].as_f64().unwrap());
+            assert!(a > 0.0 && b > 0.0, "{name}");
+            let median = figures["images_per_second"].as_f64().unwrap();
+            assert!((median - (a + b) / 2.0).abs() < 1e-6 * median, "{name}");
+            rounds.iter().map(|rate| rate.as_f64().unwrap()).collect::<Vec<_>>()
+        };
+        measured(&workload["ceilings"]["read"], "read");
+        measured(&workload["ceilings"]["decode"], "decode");
+        let ceiling = measured(&workload["ceilings"]["decode_and_transform"], "both");
+        for order in ["ordered", "unordered"] {
+            let loader = &workload["loader"][order];
+            let rates = measured(loader, order);
+            for (round, efficiency) in
+                loader["efficiency_rounds"].as_array().unwrap().iter().enumerate()
+            {
+                let expected = rates[round] / ceiling[round];
+                assert!((efficiency.as_f64().unwrap() - expected).abs() < 1e-6 * expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn bench_prints_one_table() {
+    let root = tree(0);
+    let table = stdout(&bench(&root, &["--workload", "w512", "--images", "7"]));
+    assert!(table.starts_with("7 images of 10 from "), "{table}");
+    for part in ["read", "+transform", "unordered", "peak memory", "w512", "of alone", "core us"] {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+    let line = stdout(&bench(&root, &["--workload", "w224", "--loader-only", "--json"]));
+    assert_eq!(line.lines().count(), 1);
+    let loader: Value = serde_json::from_str(&line).unwrap();
+    assert!(loader["images_per_second"].as_f64().unwrap() > 0.0);
+    assert_eq!(loader["workload"], "w224");
+}
+
+#[test]
+fn bench_says_what_it_cannot_measure() {
+    let root = tree(1);
+    for more in [&["--workload", "w224"][..], &["--workload", "w224", "--loader-only"]] {
+        let output = bench(&root, more);
+        assert_eq!(code(&output), 1);
+        let told = stderr(&output);
+        assert!(told.contains("0.ppm") && told.contains("mend or remove"), "{told}");
+        assert_eq!(told.matches("error:").count(), 1, "{told}");
+        assert_eq!(stdout(&output), "");
+    }
+    let unknown = bench(&root, &["--workload", "w513"]);
+    assert_eq!(code(&unknown), 2);
+    assert!(stderr(&unknown).contains("w512, w224, w224-antialias, wtrain"));
+    let several = bench(&root, &["--loader-only"]);
+    assert_eq!(code(&several), 2);
+    let empty = tempfile::tempdir().unwrap();
+    let output = infeed(&["bench", dir(&empty)]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("no image was found"), "{}", stderr(&output));
+}
+
+/// The bench goes on until the first line of its log is there; then the signal.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_bench_says_what_it_has() {
+    let root = tree(0);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_infeed"))
+        .args(["-v", "bench", dir(&root), "--epochs", "1", "--rounds", "100000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    assert!(line.contains("w512: round 1"), "{line}");
+    let drain = std::thread::Builder::new().spawn(move || {
+        let mut rest = Vec::new();
+        log.read_to_end(&mut rest).unwrap();
+    });
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    drain.unwrap().join().unwrap();
+    assert_eq!(code(&output), 130);
+    assert!(stdout(&output).starts_with("interrupted; until then:"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("w512"));
+}
+
 #[test]
 fn without_a_folder_it_makes_one_and_uses_it_again() {
     let cache = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::workload::Workload;
 use crate::knobs::Knobs;
 use crate::units::Bytes;
 
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Measure loops, a copying pool and the loader on the same files
     Compare(Compare),
+    /// Measure the loader beside what its parts reach alone
+    Bench(Bench),
 }
 
 #[derive(Debug, Args)]
@@ -101,4 +104,60 @@ pub(crate) struct Compare {
 
     #[command(flatten)]
     pub(crate) knobs: Knobs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Folder of images; without it, pictures made once in your cache folder
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Workloads to measure, separated by commas [default: all]
+    #[arg(
+        long = "workload",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_values_t = Workload::ALL,
+        hide_default_value = true
+    )]
+    pub(crate) workloads: Vec<Workload>,
+
+    /// Rounds, in which the loader and its parts take turns
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = positive)]
+    pub(crate) rounds: usize,
+
+    /// Epochs of a turn; the loader's first epoch comes before them and is not
+    /// counted [default: 2, or as many as 2,000 images take]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) epochs: Option<u64>,
+
+    /// Images to take, from the first on [default: 2,000, or as many as fit into
+    /// a quarter of the free memory]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) images: Option<usize>,
+
+    /// Decoder threads; 0: one for each core
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) threads: usize,
+
+    /// Samples in a batch [default: the workload's]
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<usize>,
+
+    /// Measure only the loader, in order, on one workload; prints one line
+    #[arg(long)]
+    pub(crate) loader_only: bool,
+
+    /// Print one JSON object on stdout instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Measures one workload and prints its figures as they come; each workload
+    /// has its own process
+    #[arg(long, hide = true)]
+    pub(crate) here: bool,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| "expected a whole number from 1 on".to_owned())
 }

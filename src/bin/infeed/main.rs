@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod bench;
 mod compare;
 mod demo;
 mod export;
@@ -82,6 +83,7 @@ fn dispatch(cli: &Cli) -> Outcome {
             _ => export::export::<f32>(args),
         },
         Command::Compare(args) => typed!(args.knobs.dtype(), compare::compare, args),
+        Command::Bench(args) => bench::bench(args),
     }
 }
 

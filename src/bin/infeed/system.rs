@@ -1,5 +1,7 @@
 //! What the operating system says of this process and of memory.
 
+use serde::Serialize;
+
 /// The most memory that this process has had resident, in bytes; `None` where
 /// the system does not say.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
@@ -11,6 +13,45 @@ pub(crate) fn peak_rss_bytes() -> Option<u64> {
 /// Memory that new work can have without swapping, in bytes.
 pub(crate) fn available_bytes() -> Option<u64> {
     kilobytes("/proc/meminfo", "MemAvailable:")
+}
+
+/// What figures are to be read beside.
+#[derive(Debug, Serialize)]
+pub(crate) struct Machine {
+    cpu: Option<String>,
+    /// That this process may use.
+    cores: usize,
+    os: &'static str,
+    /// The kernel's.
+    os_version: Option<String>,
+    arch: &'static str,
+    memory_bytes: Option<u64>,
+}
+
+pub(crate) fn machine() -> Machine {
+    let line = |file: &str| std::fs::read_to_string(file).ok();
+    Machine {
+        cpu: line("/proc/cpuinfo").and_then(|text| {
+            let model = text.lines().find(|line| line.starts_with("model name"))?;
+            Some(model.split_once(':')?.1.trim().to_owned())
+        }),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        os: std::env::consts::OS,
+        os_version: line("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned()),
+        arch: std::env::consts::ARCH,
+        memory_bytes: kilobytes("/proc/meminfo", "MemTotal:"),
+    }
+}
+
+/// Seconds that this process's threads have worked, in steps of 10 ms; `None`
+/// where the system does not say.
+pub(crate) fn cpu_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name comes second, in brackets, and may hold anything.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    // Fields 14 and 15, user and system; Linux tells them in hundredths.
+    Some((ticks(14)? + ticks(15)?) as f64 / 100.0)
 }
 
 fn kilobytes(file: &str, field: &str) -> Option<u64> {
