@@ -7,6 +7,7 @@
 //!
 //! 224 x 224 pixels from a shorter side of 256, `f32`, channels first, batches of
 //! 64, ordered, with the mean and deviation of ImageNet.
+#![allow(missing_docs, clippy::print_stdout)]
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
