@@ -62,7 +62,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// ```
 ///
 /// Threads and buffers live with the loader and serve epoch after epoch.
-/// Dropping it stops and joins every thread, which takes the time of one sample;
+/// Dropping it stops and joins every thread, which takes the time of one sample
+/// (and, with a cache on disk that has grown, of writing its index);
 /// where the operating system does not give a read or a folder back, up to two
 /// seconds each, and that thread is left behind.
 pub struct Loader<T: Element = f32> {

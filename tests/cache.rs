@@ -255,7 +255,7 @@ fn over_the_limit_the_same_samples_are_kept_whatever_the_threads() {
         let scratch = tempfile::tempdir().unwrap();
         let in_memory = bytes_each(&source, Cache::memory(1 << 20));
         let on_disk = bytes_each(&source, disk(&scratch));
-        source.take_read();
+        let _ = (source.take_read(), source.take_looked_at());
         for threads in [1, 2, 7] {
             for order in [Order::Ordered, Order::Unordered] {
                 for kept in [1, 9, 21] {
@@ -272,6 +272,11 @@ fn over_the_limit_the_same_samples_are_kept_whatever_the_threads() {
                                 read.drain(..kept as usize);
                             }
                             assert_eq!(source.take_read(), read, "{threads} {order} {cache}");
+                            // What is not kept is not looked at either.
+                            let looked_at = source.take_looked_at();
+                            assert!(
+                                looked_at.iter().all(|path| all[..kept as usize].contains(path))
+                            );
                         }
                         assert_eq!(stats(&loader).samples, kept);
                         drop(loader);

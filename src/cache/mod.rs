@@ -166,7 +166,11 @@ impl Cache {
         admission: Admission,
     ) -> ReadFuture {
         let Store::Disk(disk) = &self.store else { return source.read(path, admission) };
-        let found = disk.find(disk::id(path));
+        let id = disk::id(path);
+        let found = disk.find(id);
+        if found.is_none() && !disk.wants(id, index) {
+            return source.read(path, admission);
+        }
         let (this, source, path) = (Arc::clone(self), Arc::clone(source), path.to_owned());
         Box::pin(async move {
             let room = match &found {

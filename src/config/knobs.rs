@@ -496,7 +496,7 @@ pub enum Cache {
     /// In one file below a folder, which later runs with the same source and the
     /// same pixels use again, several at a time. Samples that have changed since,
     /// by size or time of change, are decoded anew, and so is whatever is
-    /// damaged.
+    /// damaged. Each run looks at each sample once.
     Disk {
         /// The folder, made if it is not there; several configurations can share
         /// it, each with a file of its own.

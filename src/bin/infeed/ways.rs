@@ -10,8 +10,8 @@ use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use infeed::source::{Admission, Listing, ReadFuture, Source};
-use infeed::{Element, Folder, LoaderBuilder, Order, Preprocessor};
+use infeed::source::{Admission, Fingerprint, Listing, ReadFuture, Source};
+use infeed::{Cause, Element, Folder, LoaderBuilder, Order, Preprocessor};
 use serde::{Deserialize, Serialize};
 
 use crate::system::peak_rss_bytes;
@@ -99,6 +99,10 @@ impl Source for First {
 
     fn read(&self, path: &Path, admission: Admission) -> ReadFuture {
         self.folder.read(path, admission)
+    }
+
+    fn fingerprint(&self, path: &Path) -> Result<Option<Fingerprint>, Cause> {
+        self.folder.fingerprint(path)
     }
 }
 

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::subset::{Key, Subset};
@@ -54,6 +54,8 @@ pub(super) struct Disk {
     growing: Mutex<Growing>,
     /// Taken for moments only, by all.
     state: Mutex<State>,
+    /// Nothing more is stored: a write has failed.
+    stopped: AtomicBool,
     stale: AtomicU64,
     damaged: AtomicU64,
     write_errors: AtomicU64,
@@ -136,6 +138,7 @@ impl Disk {
             limit,
             growing: Mutex::new(Growing::new()),
             state: Mutex::new(State::empty(room, each)),
+            stopped: AtomicBool::new(false),
             stale: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
             write_errors: AtomicU64::new(0),
@@ -262,6 +265,9 @@ impl Disk {
 
     /// Whether the pixels of a sample would be stored.
     pub(super) fn wants(&self, id: u64, index: u64) -> bool {
+        if self.stopped.load(Ordering::Relaxed) {
+            return false;
+        }
         let state = self.state();
         state.subset.may_keep(index) && !state.records.contains_key(&id)
     }
@@ -354,6 +360,7 @@ impl Disk {
     /// The file cannot grow any further; what it holds is served.
     fn broken(&self, growing: &mut Growing, error: &io::Error) {
         self.write_errors.fetch_add(1, Ordering::Relaxed);
+        self.stopped.store(true, Ordering::Relaxed);
         if growing.stop() {
             let path = self.place.path();
             tracing::warn!(path = %path.display(), %error, "the cache stops growing");

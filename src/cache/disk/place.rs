@@ -92,7 +92,8 @@ impl Temporary {
     pub(super) fn rename(mut self, place: &Place) -> io::Result<()> {
         fs::rename(&self.path, place.path())?;
         self.path = PathBuf::new();
-        Ok(())
+        // Nobody writes to it any more, and where locks bind, others may read.
+        FileExt::unlock(&*self.file)
     }
 }
 
