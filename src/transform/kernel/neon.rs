@@ -328,8 +328,7 @@ fn lanes<T>(scales: &[&Scale<T>; 3]) -> Lanes {
 ///
 /// The quotient by 255 is `level / 2^8 + level / (2^8 * 255)`: the first part is
 /// exact, and for each of the 256 levels the sum rounds to what the division
-/// gives (`tests.rs` looks at all of them), at a fraction of its cost. Product
-/// and sum round one after the other, so no fused operation may stand here.
+/// gives (`tests.rs` looks at all of them), at a fraction of its cost.
 #[target_feature(enable = "neon")]
 fn normalise<const UNIT: bool>(
     levels: uint32x4_t,
