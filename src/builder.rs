@@ -202,8 +202,10 @@ impl<T: Element> LoaderBuilder<T> {
     ///
     /// let mut loader =
     ///     Loader::folder(&photos).size(32, 32).cache(Cache::memory(64 << 20)).build()?;
-    /// for batch in loader.epochs(0..2)? {
-    ///     batch?;
+    /// for number in 0..2 {
+    ///     for batch in loader.epoch(number)? {
+    ///         batch?;
+    ///     }
     /// }
     /// let cache = loader.stats().cache.unwrap();
     /// assert_eq!(cache.hits, cache.misses);    // the second epoch needed no file

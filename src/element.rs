@@ -13,7 +13,7 @@ mod sealed {
     impl<T: crate::transform::Convert + bytemuck::Zeroable> Sealed for T {}
 }
 
-/// What one value of a batch is: [`f32`], [`f16`] or [`bf16`] (normalised, see
+/// What one value of a batch is: [`f32`], [`f16`](struct@f16) or [`bf16`] (normalised, see
 /// [`Normalize`]) or [`u8`] (the 8-bit level as it is).
 ///
 /// Resizing ends in 8 bits whatever the element type; an element is a function

@@ -42,7 +42,7 @@
 //!
 //! Images are `[n, 3, height, width]` ([`Layout::Chw`]) or
 //! `[n, height, width, 3]` ([`Layout::Hwc`]), row-major, with one channel of
-//! [`Color::Grey`]; of [`f32`], [`f16`] or [`bf16`] in `0.0..=1.0` before
+//! [`Color::Grey`]; of [`f32`], [`f16`](struct@f16) or [`bf16`] in `0.0..=1.0` before
 //! [`normalize`](LoaderBuilder::normalize), or of [`u8`] levels. Labels are `[n]` of [`i64`]. Sizes are in pixels, memory in bytes.
 //!
 //! # Features

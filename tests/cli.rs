@@ -126,7 +126,7 @@ fn a_cache_is_asked_for_and_reported() {
         ("memory", &[][..], "memory:BYTES"),
         ("disk:20GiB", &[], "disk:DIR:20GiB"),
         ("memory:many", &[], "number of bytes"),
-        ("memory:1KiB", &["--size", "512"], "one picture"),
+        ("memory:512", &[], "one picture"),
         ("memory:64KiB", &crops[..2], "cache_side"),
     ] {
         let output = cached(cache, more);

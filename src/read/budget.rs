@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 /// these bytes, so that files of nearly one size share them, and small ones do
 /// not use the budget up.
 const STEPS: RangeInclusive<u64> = 512..=64 << 10;
+/// Within those, a step is this part of the budget.
+const SHARES: u64 = 16;
 
 /// A buffer above this part of the budget is lent only to requests that need at
 /// least a quarter of it.
@@ -153,12 +155,14 @@ impl State {
                 buffer.len() as u64
             }
             None => {
-                // The coldest buffer was too small: the new one takes its place,
-                // so there are never more buffers than were once lent at a time.
-                if !self.idle.is_empty() {
-                    self.idle_bytes -= self.idle.remove(0).len() as u64;
+                // All were too small: the new one takes the smallest one's place, so
+                // there are never more buffers than were once lent at a time, and
+                // in the end each is as large as any request.
+                let sizes = self.idle.iter().map(Vec::len).enumerate();
+                if let Some((smallest, _)) = sizes.min_by_key(|&(_, len)| len) {
+                    self.idle_bytes -= self.idle.remove(smallest).len() as u64;
                 }
-                rounded(len as u64).min(room)
+                rounded(len as u64, limit).min(room)
             }
         };
         self.lent += bytes + extra;
@@ -171,9 +175,8 @@ impl State {
 }
 
 /// The size of a new buffer for `len` bytes.
-fn rounded(len: u64) -> u64 {
-    let step = len.next_power_of_two() / 8;
-    len.next_multiple_of(step.clamp(*STEPS.start(), *STEPS.end()))
+fn rounded(len: u64, limit: u64) -> u64 {
+    len.next_multiple_of((limit / SHARES).clamp(*STEPS.start(), *STEPS.end()))
 }
 
 /// Bytes within a budget; goes back when dropped.
