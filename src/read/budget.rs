@@ -11,11 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Buffers are made in steps of an eighth to a quarter of their size, within
-/// these bytes, so that files of nearly one size share them, and small ones do
-/// not use the budget up.
+/// Buffers are made in steps of so many bytes, so that files of nearly one size
+/// share them.
 const STEPS: RangeInclusive<u64> = 512..=64 << 10;
-/// Within those, a step is this part of the budget.
+/// Within those, a step is this part of the budget: small files must not use a
+/// small budget up.
 const SHARES: u64 = 16;
 
 /// A buffer above this part of the budget is lent only to requests that need at
@@ -155,11 +155,12 @@ impl State {
                 buffer.len() as u64
             }
             None => {
-                // All were too small: the new one takes the smallest one's place, so
-                // there are never more buffers than were once lent at a time, and
-                // in the end each is as large as any request.
+                // The new one takes the place of the smallest that was too small, so
+                // buffers do not add up, and in the end are as large as any request.
+                // One that was too large for this request stays for its like.
                 let sizes = self.idle.iter().map(Vec::len).enumerate();
-                if let Some((smallest, _)) = sizes.min_by_key(|&(_, len)| len) {
+                let too_small = sizes.filter(|&(_, size)| size < len).min_by_key(|&(_, size)| size);
+                if let Some((smallest, _)) = too_small {
                     self.idle_bytes -= self.idle.remove(smallest).len() as u64;
                 }
                 rounded(len as u64, limit).min(room)
