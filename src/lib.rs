@@ -22,7 +22,7 @@
 //!  plan          which sample comes when
 //!    |  tickets, granted while the window has room
 //!  read          tokio tasks: path -> encoded bytes, many in flight
-//!    |  crossbeam channel, never fuller than the tickets that are out
+//!    |  a queue, never fuller than the tickets that are out
 //!  decode        a fixed pool of threads: encoded bytes -> RGB pixels
 //!    |  same thread, no queue
 //!  transform     crop, resize, normalise and lay out, into the sample's row of its batch

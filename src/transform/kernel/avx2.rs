@@ -62,7 +62,7 @@ unsafe fn rgb_pairs(from: &[u8], pairs: &Pairs, to: &mut [i16]) {
             _mm_unpacklo_epi64(a, b)
         }
     };
-    for (((at, weights), ((red, green), blue)), _) in at.iter().zip(weights).zip(planes).zip(0..) {
+    for ((at, weights), ((red, green), blue)) in at.iter().zip(weights).zip(planes) {
         let outer = _mm256_setr_m128i(two(at[0], at[1]), two(at[4], at[5]));
         let inner = _mm256_setr_m128i(two(at[2], at[3]), two(at[6], at[7]));
         let (a, b) = (_mm256_shuffle_epi8(outer, red_green), _mm256_shuffle_epi8(inner, red_green));
