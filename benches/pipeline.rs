@@ -5,10 +5,11 @@
 //! ```sh
 //! cargo bench --bench pipeline                      # all tables
 //! cargo bench --bench pipeline -- cost              # or files, bubble, stragglers
+//! cargo bench --bench pipeline -- cost 1 32         # in batches of these sizes
 //! ```
 //!
-//! Samples are 4 KB in memory, copied as a source in memory would; a row is
-//! 8 x 8 pixels of `u8`. Core time is what the kernel charged the process, user
+//! Samples are 4 KB in memory, copied as a source in memory would; a picture is one
+//! pixel, so that next to nothing is left of the transform. Core time is what the kernel charged the process, user
 //! and system.
 #![allow(missing_docs, clippy::print_stdout)]
 
@@ -24,10 +25,12 @@ use infeed::{Cause, Limits, Loader, LoaderBuilder, Order, Result, Size};
 const ORDERS: [Order; 2] = [Order::Ordered, Order::Unordered];
 
 fn main() -> Result<()> {
-    let named: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let named = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let (sizes, named): (Vec<_>, Vec<_>) = named.partition(|name| name.parse::<usize>().is_ok());
+    let sizes: Vec<usize> = sizes.iter().filter_map(|size| size.parse().ok()).collect();
     let wanted = |name: &str| named.is_empty() || named.iter().any(|asked| asked == name);
     if wanted("cost") {
-        cost()?;
+        cost(&sizes)?;
     }
     if wanted("files") {
         files()?;
@@ -47,7 +50,8 @@ const ROUNDS: usize = 3;
 /// Counted time of one round.
 const SPAN: Duration = Duration::from_millis(400);
 
-fn cost() -> Result<()> {
+/// In batches of `sizes`, or of all.
+fn cost(sizes: &[usize]) -> Result<()> {
     println!("samples/s and core-microseconds a sample, medians of {ROUNDS} rounds");
     println!(
         "{:>10} {:>6} {:>9} {:>8} {:>11} {:>13}",
@@ -55,6 +59,9 @@ fn cost() -> Result<()> {
     );
     for order in ORDERS {
         for (batch, prefetch) in [(1, 64), (32, 2), (256, 2), (1_024, 2)] {
+            if !sizes.is_empty() && !sizes.contains(&batch) {
+                continue;
+            }
             for threads in [1, 2, 8, 64] {
                 let source = Memory::new(16_384, Work::default());
                 let builder = source.loader().order(order).threads(threads);
@@ -132,7 +139,7 @@ fn files() -> Result<()> {
         let mut buffer = vec![0; bytes];
         let (mut bare, mut rounds) = (Vec::new(), Vec::new());
         let none = Memory::new(0, Work::default());
-        let builder = Loader::folder(folder.path()).decoder(none).dtype::<u8>().size(8, 8);
+        let builder = Loader::folder(folder.path()).decoder(none).dtype::<u8>().size(1, 1);
         let mut loader = builder.threads(2).build()?;
         for _ in 0..ROUNDS {
             let (core, mut read) = (core_seconds(), 0);
@@ -281,7 +288,7 @@ impl Memory {
 
     fn loader(&self) -> LoaderBuilder<u8> {
         let builder = Loader::source(self.clone()).decoder(self.clone());
-        builder.dtype::<u8>().size(8, 8)
+        builder.dtype::<u8>().size(1, 1)
     }
 }
 
@@ -327,7 +334,7 @@ struct Nothing {
 
 impl Picture for Nothing {
     fn size(&self) -> Size {
-        Size { width: 8, height: 8 }
+        Size { width: 1, height: 1 }
     }
 
     fn working_bytes(&self) -> u64 {

@@ -31,6 +31,8 @@ pub(crate) struct Delivery<T: Element> {
     failures: Vec<SampleError>,
     /// Nothing more comes from the window.
     over: bool,
+    /// When the clock was last looked at: after whatever takes time.
+    now: Instant,
 }
 
 enum Told<T: Element> {
@@ -90,18 +92,19 @@ impl<T: Element> Delivery<T> {
             current: Current::default(),
             failures: Vec::new(),
             over,
+            now: Instant::now(),
         }
     }
 
     /// The next step; `None` only with a waker, which is then left.
     pub(crate) fn step(&mut self, patience: &Patience<'_>) -> Option<Step<T>> {
-        let called = Instant::now();
+        self.now = Instant::now();
         if !self.is_over() {
-            self.current.call(self.epochs.start, called);
+            self.current.call(self.epochs.start, self.now);
         }
         loop {
             if let Some(told) = self.pending.pop_front() {
-                self.current.handed_over = Some(Instant::now());
+                self.current.handed_over = Some(self.now);
                 return Some(Step::Item(match told {
                     Told::Batch(batch) => Ok(self.count(batch)),
                     Told::Error(error) => Err(error),
@@ -118,6 +121,7 @@ impl<T: Element> Delivery<T> {
                 Patience::Wait => self.window.take_waiting(),
                 Patience::Wake(waker) => self.window.take_or_wake(waker)?,
             };
+            self.now = Instant::now();
             match taken {
                 Taken::Failure { failure, length } => self.judge(vec![failure], length),
                 Taken::Batch(assembly, counters) => self.receive(assembly, counters),
@@ -137,8 +141,8 @@ impl<T: Element> Delivery<T> {
 
     /// Makes a batch whole; its failures are judged, and told first.
     fn receive(&mut self, assembly: Assembly<T>, counters: Arc<EpochCounters>) {
-        self.current.take(counters.clone(), assembly.held_back);
-        let started = Instant::now();
+        let taken = self.now;
+        self.current.take(counters.clone(), taken, assembly.held_back);
         let assembled = match assembly.assemble(self.row_shape.iter().product()) {
             Ok(assembled) => assembled,
             Err(error) => return self.end_run(error),
@@ -159,7 +163,8 @@ impl<T: Element> Delivery<T> {
         let [a, b, c] = self.row_shape;
         let shape = [samples.len(), a, b, c];
         let batch = Batch::new(buffer, shape, self.config.layout, samples, epoch, index);
-        counters.batch.item(size_of_val(batch.as_slice()), started.elapsed());
+        self.now = Instant::now();
+        counters.batch.item(size_of_val(batch.as_slice()), self.now - taken);
         self.pending.push_back(Told::Batch(batch));
     }
 
@@ -205,13 +210,13 @@ impl<T: Element> Delivery<T> {
     }
 
     fn end_epoch(&mut self) {
-        self.current.ended = Some(Instant::now());
+        self.current.ended = Some(self.now);
         self.epochs.start = self.epochs.end.min(self.epochs.start + 1);
         self.over |= self.epochs.is_empty();
     }
 
     fn end_run(&mut self, error: Error) {
-        self.current.ended.get_or_insert_with(Instant::now);
+        self.current.ended.get_or_insert(self.now);
         self.pending.push_back(Told::End(error));
         self.over = true;
     }
@@ -225,6 +230,7 @@ impl<T: Element> Delivery<T> {
         // What would have ended the run belongs to the epoch that is skipped.
         self.over &= !ends;
         self.window.skip(self.epochs.start);
+        self.now = Instant::now();
         self.end_epoch();
     }
 
@@ -232,8 +238,8 @@ impl<T: Element> Delivery<T> {
         let Current { stats, started, .. } = &mut self.current;
         stats.images += batch.len() as u64;
         stats.batches += 1;
-        stats.first_batch_seconds =
-            stats.first_batch_seconds.or(started.map(|started| started.elapsed().as_secs_f64()));
+        let since_start = started.map(|started| (self.now - started).as_secs_f64());
+        stats.first_batch_seconds = stats.first_batch_seconds.or(since_start);
         batch
     }
 
@@ -294,9 +300,8 @@ impl Current {
 
     /// A batch was taken: the waiting is over.
     /// `held_back` says since when order alone had kept decoders from working.
-    fn take(&mut self, counters: Arc<EpochCounters>, held_back: Option<Instant>) {
+    fn take(&mut self, counters: Arc<EpochCounters>, now: Instant, held_back: Option<Instant>) {
         if let Some(since) = self.waiting.take() {
-            let now = Instant::now();
             counters.batch.input(now - since);
             if let Some(held_back) = held_back {
                 counters.reorder_wait.add(now.saturating_duration_since(held_back.max(since)));

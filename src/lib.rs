@@ -76,6 +76,7 @@ pub mod stats;
 
 mod error;
 mod fence;
+mod linger;
 
 #[cfg(feature = "export")]
 pub mod export;

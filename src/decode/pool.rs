@@ -49,9 +49,12 @@ struct Work<T: Element> {
     filling: Option<(Place, Row<T>)>,
     /// The epoch was cancelled meanwhile.
     cancelled: bool,
-    /// Time spent waiting for memory, and in the transform.
-    waited: Duration,
+    /// Up to when the time is accounted for.
+    accounted: Instant,
+    /// Time spent decoding, in the transform, and waiting for memory.
+    decoding: Duration,
     transforming: Duration,
+    waited: Duration,
     /// Bytes of the pixels.
     bytes: usize,
 }
@@ -88,28 +91,30 @@ fn complete(is_complete: bool) -> Result<(), Cause> {
 impl<T: Element> Worker<T> {
     /// Works until the readers' end of the queue is gone.
     pub(crate) fn run(self) {
-        let mut memory = ThreadMemory::default();
+        let (mut memory, mut now) = (ThreadMemory::default(), Instant::now());
         loop {
             // The clock is looked at only by those who have to wait.
-            if let Some(loaded) = self.loaded.try_take() {
-                self.process(loaded, &mut memory);
-                continue;
-            }
-            let idle_since = Instant::now();
-            let Some(loaded) = self.loaded.take_waiting() else { return };
-            let counters = &loaded.job.ticket.counters;
-            counters.decode.input(counters.waited(idle_since, Instant::now()));
-            self.process(loaded, &mut memory);
+            let loaded = match self.loaded.try_take() {
+                Some(loaded) => loaded,
+                None => {
+                    let Some(loaded) = self.loaded.take_waiting() else { return };
+                    let (idle_since, counters) = (now, &loaded.job.ticket.counters);
+                    now = Instant::now();
+                    counters.decode.input(counters.waited(idle_since, now));
+                    loaded
+                }
+            };
+            now = self.process(loaded, now, &mut memory);
         }
     }
 
-    fn process(&self, loaded: Loaded<T>, memory: &mut ThreadMemory) {
+    /// From `started` to the time returned.
+    fn process(&self, loaded: Loaded<T>, started: Instant, memory: &mut ThreadMemory) -> Instant {
         let Loaded { job, entry, content } = loaded;
         if !job.ticket.is_live() {
-            return;
+            return started;
         }
-        let started = Instant::now();
-        let mut work = Work::new();
+        let mut work = Work::new(started);
         let index = job.index;
         let done = fence(|| match &content {
             Content::Encoded(encoded) => {
@@ -125,10 +130,10 @@ impl<T: Element> Worker<T> {
         let decoded = matches!(content, Content::Encoded(_));
         // Before the sample is replaced, which asks for this memory again.
         drop(content);
-        let Work { stage, filling, cancelled, waited, transforming, bytes } = work;
+        let ended = work.account();
+        let Work { stage, filling, cancelled, decoding, transforming, waited, bytes, .. } = work;
         let EpochCounters { decode, transform, .. } = &*job.ticket.counters;
         decode.output(waited);
-        let decoding = started.elapsed().saturating_sub(waited + transforming);
         match (done, filling) {
             (Ok(()), Some((place, row))) => {
                 if decoded {
@@ -152,6 +157,7 @@ impl<T: Element> Worker<T> {
         if let Some(cache) = &self.cache {
             cache.passed(index);
         }
+        ended
     }
 
     /// Decodes and transforms into the sample's row, and has the cache keep what
@@ -184,7 +190,7 @@ impl<T: Element> Worker<T> {
         work: &mut Work<T>,
     ) -> Result<(), Cause> {
         let (len, working) = (opened.memory_bytes(), opened.working_bytes());
-        let mut lease = self.lease(len, working, &mut work.waited)?;
+        let mut lease = self.lease(len, working, work)?;
         let turn = turn(ticket);
         let wanted = work.transforming(|_| self.transform.begin(opened.form, turn, scratch));
         opened.feed(wanted, &mut lease, &mut |top, pixels| {
@@ -209,7 +215,7 @@ impl<T: Element> Worker<T> {
         let ThreadMemory { scratch, levels } = memory;
         levels.resize(self.transform.row_len(), 0);
         let (len, working) = (opened.memory_bytes(), opened.working_bytes());
-        let mut lease = self.lease(len, working, &mut work.waited)?;
+        let mut lease = self.lease(len, working, work)?;
         let size = opened.form.size;
         let wanted = work.transforming(|_| self.transform.begin_levels(opened.form, scratch));
         opened.feed(wanted, &mut lease, &mut |top, pixels| {
@@ -241,7 +247,7 @@ impl<T: Element> Worker<T> {
         let scratch = &mut memory.scratch;
         let (form, scaled) = (opened.form, scaler.scaled(opened.form));
         let (len, working) = (opened.memory_bytes(), opened.working_bytes());
-        let mut lease = self.lease(scaled.bytes() + len, working, &mut work.waited)?;
+        let mut lease = self.lease(scaled.bytes() + len, working, work)?;
         let (out, memory) = lease.split_at_mut(scaled.bytes());
         work.transforming(|_| scaler.begin(form, scratch));
         opened.feed(Region::whole(form.size), memory, &mut |top, pixels| {
@@ -288,7 +294,7 @@ impl<T: Element> Worker<T> {
         }
     }
 
-    fn lease(&self, len: usize, working: u64, waited: &mut Duration) -> Result<Lease, Cause> {
+    fn lease(&self, len: usize, working: u64, work: &mut Work<T>) -> Result<Lease, Cause> {
         let needed = (len as u64).saturating_add(working);
         let limit = self.pixels.limit();
         if needed > limit {
@@ -301,18 +307,27 @@ impl<T: Element> Worker<T> {
         if let Some(lease) = self.pixels.try_take(len, working) {
             return Ok(lease);
         }
-        let since = Instant::now();
+        let since = work.account();
         let lease = self.pixels.take_waiting(len, working);
-        *waited += since.elapsed();
+        work.accounted = Instant::now();
+        work.waited += work.accounted - since;
         Ok(lease)
     }
 }
 
 impl<T: Element> Work<T> {
-    fn new() -> Self {
-        let (waited, transforming) = Default::default();
-        let (stage, filling) = (Stage::Decode, None);
-        Work { stage, filling, cancelled: false, waited, transforming, bytes: 0 }
+    fn new(started: Instant) -> Self {
+        let (decoding, transforming, waited) = Default::default();
+        Work {
+            stage: Stage::Decode,
+            filling: None,
+            cancelled: false,
+            accounted: started,
+            decoding,
+            transforming,
+            waited,
+            bytes: 0,
+        }
     }
 
     /// The sample's row; `None` when the epoch was cancelled.
@@ -324,14 +339,26 @@ impl<T: Element> Work<T> {
         self.filling.as_mut().map(|(_, row)| row)
     }
 
+    /// Counts the time until now as that of whose code was running.
+    fn account(&mut self) -> Instant {
+        let now = Instant::now();
+        let spent = now - self.accounted;
+        match self.stage {
+            Stage::Transform => self.transforming += spent,
+            _ => self.decoding += spent,
+        }
+        self.accounted = now;
+        now
+    }
+
     /// Runs a part of the transform: its time, and its failures, are not the
     /// decoder's.
     fn transforming<R>(&mut self, part: impl FnOnce(&mut Self) -> R) -> R {
-        let started = Instant::now();
+        self.account();
         self.stage = Stage::Transform;
         let result = part(self);
+        self.account();
         self.stage = Stage::Decode;
-        self.transforming += started.elapsed();
         result
     }
 }

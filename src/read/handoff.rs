@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
+use crate::linger::Linger;
+
 /// Both ends of a queue.
 pub(crate) fn handoff<J>() -> (Giver<J>, Taker<J>) {
     let shared = Arc::new(Handoff { state: Mutex::new(State::default()) });
@@ -51,6 +53,21 @@ impl<J> Default for State<J> {
 impl<J> Handoff<J> {
     fn lock(&self) -> MutexGuard<'_, State<J>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until this thread is woken for a reason.
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State<J>>) -> MutexGuard<'a, State<J>> {
+        let this = std::thread::current();
+        let id = this.id();
+        state.asleep.push(this);
+        // Whoever is woken for a reason was taken off the list.
+        while state.asleep.iter().any(|thread| thread.id() == id) {
+            drop(state);
+            std::thread::park();
+            state = self.lock();
+        }
+        state.waking = false;
+        state
     }
 }
 
@@ -98,17 +115,9 @@ impl<J> Taker<J> {
     /// The next item; `None` when the queue has ended and is empty.
     pub(crate) fn take_waiting(&self) -> Option<J> {
         let mut state = self.0.lock();
+        let mut linger = Linger::new(1);
         while state.queue.is_empty() && !state.ended {
-            let this = std::thread::current();
-            let id = this.id();
-            state.asleep.push(this);
-            // Whoever is woken for a reason was taken off the list.
-            while state.asleep.iter().any(|thread| thread.id() == id) {
-                drop(state);
-                std::thread::park();
-                state = self.0.lock();
-            }
-            state.waking = false;
+            state = linger.wait(state, || self.0.lock(), |state| self.0.sleep(state));
         }
         Self::take_from(state)
     }

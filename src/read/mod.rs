@@ -263,9 +263,9 @@ impl<T: Element> Readers<T> {
     /// Begins a read. Only the granter does, so a permit that is free stays so
     /// until it is taken here, and a read that is done at once needs none.
     fn begin(self: &Arc<Self>, job: Job<T>, entry: Entry, tasks: &mut JoinSet<()>) {
-        let admission = Admission::new(Arc::clone(&self.encoded), self.max_file_bytes);
-        let clock = Arc::clone(&admission.clock);
         let started = Instant::now();
+        let admission = Admission::new(Arc::clone(&self.encoded), self.max_file_bytes, started);
+        let clock = Arc::clone(&admission.clock);
         let read = match fence(|| match &self.cache {
             Some(cache) => cache.read(job.index, &entry.path, &self.source, admission),
             None => self.source.read(&entry.path, admission),

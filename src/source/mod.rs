@@ -266,8 +266,9 @@ impl fmt::Debug for Admission {
 }
 
 impl Admission {
-    pub(crate) fn new(budget: Arc<ByteBudget>, max_file_bytes: u64) -> Self {
-        Admission { budget, max_file_bytes, clock: Arc::new(AdmissionClock::new()) }
+    /// For a read that begins at `start`.
+    pub(crate) fn new(budget: Arc<ByteBudget>, max_file_bytes: u64, start: Instant) -> Self {
+        Admission { budget, max_file_bytes, clock: Arc::new(AdmissionClock::new(start)) }
     }
 
     /// A buffer of `bytes` bytes of no particular content, once the budget has
@@ -332,9 +333,9 @@ pub(crate) struct AdmissionClock {
 }
 
 impl AdmissionClock {
-    fn new() -> Self {
+    fn new(start: Instant) -> Self {
         AdmissionClock {
-            start: Instant::now(),
+            start,
             waiting: AtomicUsize::new(0),
             ended: AtomicU64::new(0),
             waited: AtomicU64::new(0),

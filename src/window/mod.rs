@@ -17,6 +17,7 @@ mod state;
 #[cfg(test)]
 mod state_tests;
 
+use std::mem;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,10 +29,14 @@ use tokio::sync::Notify;
 use crate::batch::{Buffer, Pool, Row, Rows, Sample};
 use crate::element::Element;
 use crate::error::{Error, Result, SampleError};
+use crate::linger::Linger;
 use crate::stats::{EpochCounters, Registry};
 
 pub(crate) use state::{End, EpochId, Next, Occupancy, Place, Shape, Totals, Walk};
 use state::{Settled, State, Take};
+
+/// Times that the consumer lets others run before it sleeps.
+const LINGERS: u32 = 8;
 
 /// A row that is filled: what it holds, and which samples failed before it did
 /// (with `Replace`).
@@ -201,15 +206,22 @@ impl<T: Element> Window<T> {
     /// Waits until there is something for the consumer.
     pub(crate) fn take_waiting(&self) -> Taken<T> {
         let mut inner = self.lock();
+        let mut linger = Linger::new(LINGERS);
         loop {
             if let Some(taken) = self.take(&mut inner) {
                 self.wake_granter(inner);
                 return taken;
             }
-            inner.consumer_sleeps = true;
-            inner = self.takeable.wait(inner).unwrap_or_else(PoisonError::into_inner);
-            inner.consumer_sleeps = false;
+            inner = linger.wait(inner, || self.lock(), |inner| self.sleep(inner));
         }
+    }
+
+    /// Until the consumer is woken, or for no reason.
+    fn sleep<'a>(&self, mut inner: MutexGuard<'a, Inner<T>>) -> MutexGuard<'a, Inner<T>> {
+        inner.consumer_sleeps = true;
+        inner = self.takeable.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        inner.consumer_sleeps = false;
+        inner
     }
 
     /// What there is for the consumer now; else `waker` is woken later.
@@ -264,9 +276,9 @@ impl<T: Element> Window<T> {
         Some(taken)
     }
 
-    /// Wakes the granter if it waits for room and there is some.
+    /// Wakes the granter if it waits for room and there is enough.
     fn wake_granter(&self, mut inner: MutexGuard<'_, Inner<T>>) {
-        let room = inner.granter_waits && inner.state.has_room();
+        let room = inner.granter_waits && inner.state.has_good_room();
         inner.granter_waits &= !room;
         drop(inner);
         if room {
@@ -285,8 +297,9 @@ impl<T: Element> Window<T> {
     }
 
     /// Wakes the consumer, after the lock is free: a waker is a stranger's code.
+    /// Once is enough, however long it takes to come.
     fn wake(&self, mut inner: MutexGuard<'_, Inner<T>>) {
-        let (sleeps, waker) = (inner.consumer_sleeps, inner.waker.take());
+        let (sleeps, waker) = (mem::take(&mut inner.consumer_sleeps), inner.waker.take());
         drop(inner);
         if sleeps {
             self.takeable.notify_one();
@@ -414,27 +427,27 @@ impl<T: Element> Assembly<T> {
     /// The buffer with its rows moved together, and what each row holds.
     pub(crate) fn assemble(mut self, row_len: usize) -> Result<Assembled<T>> {
         let Settled { epoch, batch, length, .. } = self.settled;
-        let rows = self.settled.row_count();
-        let (mut places, mut samples) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut buffer = match self.settled.memory.take().map(Rows::into_inner) {
+            Some(Ok(buffer)) => Some(buffer),
+            Some(Err(_)) => {
+                return Err(Error::lost("a row of a delivered batch is still being written"));
+            }
+            None => None,
+        };
+        let mut samples: Vec<Sample> = Vec::with_capacity(self.settled.row_count());
         let mut replaced = Vec::new();
         let mut failures = self.settled.sort(|place, arrived| {
-            places.push(place);
+            let row = samples.len();
+            if let Some(buffer) = buffer.as_mut().filter(|_| row != place) {
+                let from = place * row_len..(place + 1) * row_len;
+                buffer.as_mut_slice().copy_within(from, row * row_len);
+            }
             samples.push(arrived.sample);
             replaced.extend(arrived.failures);
         });
         failures.extend(replaced);
         failures.sort_by_key(SampleError::position);
-        let mut buffer = None;
-        if let Some(memory) = self.settled.memory.filter(|_| !places.is_empty()) {
-            let Ok(mut whole) = memory.into_inner() else {
-                return Err(Error::lost("a row of a delivered batch is still being written"));
-            };
-            let values = whole.as_mut_slice();
-            for (to, &from) in places.iter().enumerate().filter(|(to, from)| to != *from) {
-                values.copy_within(from * row_len..(from + 1) * row_len, to * row_len);
-            }
-            buffer = Some(whole);
-        }
+        let buffer = buffer.filter(|_| !samples.is_empty());
         Ok(Assembled { epoch, batch, length, buffer, samples, failures })
     }
 }

@@ -34,6 +34,11 @@ pub(crate) struct Shape {
 /// its end with nobody looking.
 pub(crate) const MOST_UNTOLD: usize = 1_000;
 
+/// Tickets to wake the granter for, and the part of the window that is as good:
+/// what is not granted is not being read either.
+const GOOD_ROOM: u64 = 16;
+const GOOD_SHARE: u64 = 8;
+
 /// Names one opened epoch; never used twice, so a late ticket of a cancelled
 /// epoch cannot be mistaken for one of its successor.
 pub(crate) type EpochId = u64;
@@ -278,6 +283,16 @@ impl<M, R, F> State<M, R, F> {
     /// Whether [`next`](Self::next) has something to grant.
     pub(crate) fn has_room(&self) -> bool {
         self.room() > 0
+    }
+
+    /// Whether there is room enough to wake the granter for, or little else to
+    /// do. What is out is more than none otherwise, and its return will make more
+    /// room.
+    pub(crate) fn has_good_room(&self) -> bool {
+        let Shape { prefetch, batch_size, decoders, .. } = self.shape;
+        let good = GOOD_ROOM.min((prefetch * batch_size) as u64 / GOOD_SHARE);
+        let room = self.room();
+        room > 0 && (room >= good || self.outstanding() < 2 * decoders as u64)
     }
 
     /// Whether the newest epoch can be granted more of.

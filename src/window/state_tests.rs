@@ -251,14 +251,19 @@ impl Model {
         }
     }
 
-    /// From any state, granting, finishing and taking comes to an end.
+    /// From any state, granting, finishing and taking comes to an end, though
+    /// the granter sleeps once it found no room until it is woken.
     fn run_out(&mut self) {
         self.state.walked(Walk::Ended { length: self.length });
+        let mut awake = true;
         for _ in 0..100_000 {
-            let granted = self.grant();
-            let settled = !self.out.is_empty();
+            let granted = awake && self.grant();
+            let settled = self.out.first().copied();
             self.ready(0);
+            let cancelled = settled.is_some_and(|out| !self.state.is_live(out.id));
             let taken = self.take();
+            awake = granted || cancelled || taken && self.state.has_good_room();
+            let settled = settled.is_some();
             if !granted && !settled && !taken {
                 assert_eq!(self.state.outstanding(), 0);
                 assert!(matches!(self.state.take(|_, _, _, _| ()), Take::Idle));
@@ -275,10 +280,10 @@ proptest! {
     #[test]
     fn whatever_happens_nothing_is_lost_and_nothing_overlaps(
         batch_size in 1..6_usize,
-        prefetch in 1..4_usize,
+        prefetch in prop_oneof![3 => 1..4_usize, 1 => 10..40_usize],
         ordered: bool,
         failures_need_length: bool,
-        length in 0..23_u64,
+        length in prop_oneof![3 => 0..23_u64, 1 => 23..90_u64],
         run in 1..9_u64,
         actions in actions(),
     ) {
@@ -310,6 +315,20 @@ fn the_grant_is_a_predicate_over_the_window() {
         while model.grant() {}
         assert_eq!(model.out.len(), 12);
     }
+}
+
+#[test]
+fn the_granter_is_woken_for_a_part_of_the_window_or_when_little_is_out() {
+    let mut model = Model::new(shape(1, 64, true), 1_000);
+    while model.grant() {}
+    for taken in 1..=8 {
+        model.ready(0);
+        assert!(model.take());
+        assert_eq!(model.state.has_good_room(), taken == 8);
+    }
+    while model.grant() {}
+    (0..61).for_each(|_| model.ready(0));
+    assert!(model.take() && model.state.has_good_room(), "only three are out");
 }
 
 #[test]
