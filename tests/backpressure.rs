@@ -46,6 +46,28 @@ fn standing_still_opens_no_file_too_many() {
     });
 }
 
+/// The granter is not woken for each sample, yet grants what there is room for.
+#[test]
+fn after_a_burst_a_deep_window_is_full_again() {
+    within(|watch| {
+        for order in [Order::Ordered, Order::Unordered] {
+            let source = Scripted::good(1_000);
+            let builder = source.loader().batch_size(1).prefetch(64);
+            let mut loader = builder.order(order).threads(2).build().unwrap();
+            watch.on(&loader);
+            let mut epoch = loader.epoch(0).unwrap();
+            let mut taken = 0;
+            for burst in [1, 40, 7, 100, 3, 90] {
+                for _ in 0..burst {
+                    epoch.next().unwrap().unwrap();
+                }
+                taken += burst;
+                assert_settled(&source, taken + 64);
+            }
+        }
+    });
+}
+
 #[test]
 fn a_full_window_is_what_the_monitor_says() {
     within(|watch| {

@@ -433,21 +433,29 @@ fn bench_says_what_it_cannot_measure() {
     assert!(stderr(&output).contains("no image was found"), "{}", stderr(&output));
 }
 
-/// The bench goes on until the first line of its log is there; then the signal.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_bench_says_what_it_has() {
     let root = tree(0);
+    let bench = ["-v", "bench", dir(&root), "--epochs", "1", "--rounds", "100000000"];
+    let (first, output) = interrupted(&bench);
+    assert!(first.contains("w512: round 1"), "{first}");
+    assert!(stdout(&output).contains("w512"));
+}
+
+/// Runs a command that would go on for ever until the first line of its log is
+/// there, and interrupts it; the line, and what came of it.
+#[cfg(unix)]
+fn interrupted(arguments: &[&str]) -> (String, Output) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_infeed"))
-        .args(["-v", "bench", dir(&root), "--epochs", "1", "--rounds", "100000000"])
+        .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    log.read_line(&mut line).unwrap();
-    assert!(line.contains("w512: round 1"), "{line}");
+    let mut first = String::new();
+    log.read_line(&mut first).unwrap();
     let drain = std::thread::Builder::new().spawn(move || {
         let mut rest = Vec::new();
         log.read_to_end(&mut rest).unwrap();
@@ -458,7 +466,7 @@ fn an_interrupted_bench_says_what_it_has() {
     drain.unwrap().join().unwrap();
     assert_eq!(code(&output), 130);
     assert!(stdout(&output).starts_with("interrupted; until then:"), "{}", stdout(&output));
-    assert!(stdout(&output).contains("w512"));
+    (first, output)
 }
 
 #[test]
@@ -477,33 +485,13 @@ fn without_a_folder_it_makes_one_and_uses_it_again() {
     assert_eq!(stderr(&run()), "");
 }
 
-/// `run` goes on until the first lines of its log are there; then the signal.
 #[cfg(unix)]
 #[test]
 fn an_interrupt_stops_cleanly_and_says_what_was_done() {
     let root = tree(1);
-    let arguments = ["-v", "run", dir(&root), "--size", "16", "--on-error", "skip"];
-    let mut child = Command::new(env!("CARGO_BIN_EXE_infeed"))
-        .args(arguments)
-        .args(["--epochs", "100000000"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
     // A skipped sample is logged once its epoch is under way.
-    let mut line = String::new();
-    log.read_line(&mut line).unwrap();
-    let drain = std::thread::Builder::new().spawn(move || {
-        let mut rest = Vec::new();
-        log.read_to_end(&mut rest).unwrap();
-    });
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    let output = child.wait_with_output().unwrap();
-    drain.unwrap().join().unwrap();
-    assert_eq!(code(&output), 130);
-    assert!(stdout(&output).starts_with("interrupted; until then:"), "{}", stdout(&output));
+    let run = ["-v", "run", dir(&root), "--size", "16", "--on-error", "skip"];
+    let (_, output) = interrupted(&[&run[..], &["--epochs", "100000000"]].concat());
     assert!(stdout(&output).contains("images/s"));
 }
 

@@ -5,7 +5,9 @@
 //! budgets. Nothing else in the crate checks a knob again.
 
 mod bound;
-mod knobs;
+mod pixels;
+mod policy;
+mod words;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -13,10 +15,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use bound::MemoryBound;
-pub use knobs::{
-    Budget, Cache, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
-    OnError, Order, Size,
-};
+pub use pixels::{Color, CropRatio, CropScale, Filter, Fit, Layout, Normalize, Size};
+pub use policy::{Budget, Cache, LastBatch, Limits, OnError, Order};
 
 use crate::cache;
 use crate::element::{Dtype, Element};
@@ -163,7 +163,7 @@ pub struct Resolved {
     /// What one sample may cost.
     pub limits: Limits,
     /// A read that takes longer fails its sample, in seconds.
-    #[serde(serialize_with = "knobs::serialize_seconds", rename = "read_timeout_seconds")]
+    #[serde(serialize_with = "policy::serialize_seconds", rename = "read_timeout_seconds")]
     pub read_timeout: Option<Duration>,
     /// How many failures are kept in memory.
     pub failures_kept: usize,

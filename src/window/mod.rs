@@ -512,10 +512,12 @@ impl<T: Element> Ticket<T> {
 
     fn after_settling(&self, mut inner: MutexGuard<'_, Inner<T>>) {
         inner.look_for_held_back();
-        let live = self.is_live();
+        // The last ticket of a cancelled epoch makes room for the next.
+        let cancelled = !self.is_live();
+        let low = inner.granter_waits && inner.state.runs_low() && inner.state.has_room();
+        inner.granter_waits &= !low;
         self.window.wake_if_takeable(inner);
-        if !live {
-            // The last ticket of a cancelled epoch makes room for the next.
+        if low || cancelled {
             self.window.changed.notify_one();
         }
     }

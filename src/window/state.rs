@@ -285,14 +285,17 @@ impl<M, R, F> State<M, R, F> {
         self.room() > 0
     }
 
-    /// Whether there is room enough to wake the granter for, or little else to
-    /// do. What is out is more than none otherwise, and its return will make more
-    /// room.
+    /// Whether there is room enough to wake the granter for. With less it can
+    /// wait until the work [runs low](Self::runs_low).
     pub(crate) fn has_good_room(&self) -> bool {
-        let Shape { prefetch, batch_size, decoders, .. } = self.shape;
-        let good = GOOD_ROOM.min((prefetch * batch_size) as u64 / GOOD_SHARE);
+        let tickets = (self.shape.prefetch * self.shape.batch_size) as u64;
         let room = self.room();
-        room > 0 && (room >= good || self.outstanding() < 2 * decoders as u64)
+        room > 0 && (room >= GOOD_ROOM.min(tickets / GOOD_SHARE) || self.runs_low())
+    }
+
+    /// Whether the decoders will soon have nothing to do.
+    pub(crate) fn runs_low(&self) -> bool {
+        self.outstanding() < 2 * self.shape.decoders as u64
     }
 
     /// Whether the newest epoch can be granted more of.

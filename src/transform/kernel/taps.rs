@@ -4,19 +4,43 @@
 
 use std::ops::Range;
 
+/// Which part of a row of pixels is looked at.
+#[derive(Debug, Default)]
+struct Span {
+    channels: usize,
+    /// Where its bytes begin and end.
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    /// Nothing yet, of a row of pixels of so many channels.
+    fn new(channels: usize) -> Self {
+        assert!(matches!(channels, 1 | 3), "pictures have one channel or three");
+        Span { channels, start: usize::MAX, end: 0 }
+    }
+
+    /// Takes in `bytes` bytes from `at` on.
+    fn extend(&mut self, at: usize, bytes: usize) {
+        self.start = self.start.min(at);
+        self.end = self.end.max(at + bytes);
+    }
+
+    fn pixels(&self) -> Range<usize> {
+        self.start / self.channels..self.end / self.channels
+    }
+}
+
 /// Two neighbouring source pixels and their weights for each target column.
 #[derive(Debug, Default)]
 pub(in crate::transform) struct Pairs {
-    channels: usize,
+    span: Span,
     /// From a pixel to its neighbour, in bytes: `channels`, or 0 in a picture
     /// one pixel wide.
     step: usize,
     /// Byte index of each column's first pixel in its row.
     at: Vec<u32>,
     weights: Vec<[i16; 2]>,
-    /// Where the bytes of a row that are looked at begin and end.
-    start: usize,
-    end: usize,
 }
 
 impl Pairs {
@@ -32,22 +56,19 @@ impl Pairs {
         width: u32,
         taps: impl ExactSizeIterator<Item = (u32, [i16; 2])>,
     ) {
-        assert!(matches!(channels, 1 | 3), "pictures have one channel or three");
-        self.channels = channels;
+        self.span = Span::new(channels);
         self.step = if width > 1 { channels } else { 0 };
         self.at.clear();
         self.weights.clear();
         self.at.reserve_exact(taps.len());
         self.weights.reserve_exact(taps.len());
-        (self.start, self.end) = (usize::MAX, 0);
         let last = width.saturating_sub(2);
         for (pixel, weights) in taps {
             assert!(pixel <= last, "a tap outside its row");
             let at = pixel * channels as u32;
             self.at.push(at);
             self.weights.push(weights);
-            self.start = self.start.min(at as usize);
-            self.end = self.end.max(at as usize + self.step + channels);
+            self.span.extend(at as usize, self.step + channels);
         }
     }
 
@@ -56,7 +77,7 @@ impl Pairs {
     }
 
     pub(in crate::transform) fn channels(&self) -> usize {
-        self.channels
+        self.span.channels
     }
 
     pub(super) fn step(&self) -> usize {
@@ -73,12 +94,12 @@ impl Pairs {
 
     /// Every index in [`at`](Self::at) plus two pixels is at most this.
     pub(super) fn end(&self) -> usize {
-        self.end
+        self.span.end
     }
 
     /// The pixels of a row that are looked at.
     pub(in crate::transform) fn pixels(&self) -> Range<usize> {
-        self.start / self.channels..self.end / self.channels
+        self.span.pixels()
     }
 
     #[cfg(test)]
@@ -96,7 +117,8 @@ impl Pairs {
 /// windows of one length: weights of zero fill up the shorter ones.
 #[derive(Debug, Default)]
 pub(in crate::transform) struct Windows {
-    channels: usize,
+    /// The filling left out.
+    span: Span,
     /// Groups of [`GROUP`] taps of each column.
     groups: usize,
     /// Byte index of each column's first pixel in its row.
@@ -105,11 +127,7 @@ pub(in crate::transform) struct Windows {
     used: Vec<u32>,
     /// `[column, group]`.
     weights: Vec<Group>,
-    /// Where the bytes of a row that are looked at, the filling left out, begin
-    /// and end.
-    start: usize,
-    end: usize,
-    /// As `end`, the filling included.
+    /// Where the span ends with the filling.
     filled_end: usize,
 }
 
@@ -130,10 +148,9 @@ pub(super) fn split(weight: i32) -> (i16, i16) {
 impl Windows {
     /// Makes room for `columns` windows of at most `longest` taps.
     pub(in crate::transform) fn clear(&mut self, channels: usize, columns: usize, longest: usize) {
-        assert!(matches!(channels, 1 | 3), "pictures have one channel or three");
-        self.channels = channels;
+        self.span = Span::new(channels);
         self.groups = longest.div_ceil(GROUP);
-        (self.start, self.end, self.filled_end) = (usize::MAX, 0, 0);
+        self.filled_end = 0;
         for numbers in [&mut self.at, &mut self.used] {
             numbers.clear();
             numbers.reserve_exact(columns);
@@ -145,7 +162,8 @@ impl Windows {
     /// Adds the window of the next column: its first pixel and its weights.
     pub(in crate::transform) fn push(&mut self, first: u32, weights: &[i32]) {
         assert!(weights.len() <= self.groups * GROUP, "a window longer than the longest");
-        let at = first * self.channels as u32;
+        let channels = self.span.channels;
+        let at = first * channels as u32;
         self.at.push(at);
         self.used.push(weights.len() as u32);
         self.weights.extend(weights.chunks(GROUP).map(|weights| {
@@ -156,9 +174,8 @@ impl Windows {
             group
         }));
         self.weights.resize(self.at.len() * self.groups, [0; 2 * GROUP]);
-        self.start = self.start.min(at as usize);
-        self.end = self.end.max(at as usize + weights.len() * self.channels);
-        let filled = at as usize + self.groups * GROUP * self.channels;
+        self.span.extend(at as usize, weights.len() * channels);
+        let filled = at as usize + self.groups * GROUP * channels;
         self.filled_end = self.filled_end.max(filled);
     }
 
@@ -167,7 +184,7 @@ impl Windows {
     }
 
     pub(in crate::transform) fn channels(&self) -> usize {
-        self.channels
+        self.span.channels
     }
 
     pub(super) fn groups(&self) -> usize {
@@ -199,12 +216,12 @@ impl Windows {
     }
 
     pub(super) fn end(&self) -> usize {
-        self.end
+        self.span.end
     }
 
     /// The pixels of a row that are looked at.
     pub(in crate::transform) fn pixels(&self) -> Range<usize> {
-        self.start / self.channels..self.end / self.channels
+        self.span.pixels()
     }
 
     #[cfg(test)]

@@ -1,0 +1,47 @@
+//! What the builder, the command line and the JSON reports share of a plain
+//! enum: its words.
+
+/// Gives a plain enum its words: `Display`, `FromStr` and `Serialize` agree.
+macro_rules! words {
+    ($type:ident, $field:literal { $($variant:ident = $word:literal),+ $(,)? }) => {
+        impl $type {
+            /// Every accepted word, in the order of the documentation.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word for this value.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $($type::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = crate::Error;
+
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                match word {
+                    $($word => Ok($type::$variant),)+
+                    _ => Err(crate::Error::config(
+                        $field,
+                        word,
+                        format!("expected one of {}", Self::WORDS.join(", ")),
+                    )),
+                }
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(super) use words;
