@@ -8,6 +8,9 @@
 //! cargo bench --bench pipeline -- cost 1 32         # in batches of these sizes
 //! ```
 //!
+//! What is measured is a rate, a core time and gaps of threads at work, over a
+//! span, which a benchmark of one function's time cannot have: hence no criterion.
+//!
 //! Samples are 4 KB in memory, copied as a source in memory would; a picture is one
 //! pixel, so that next to nothing is left of the transform. Core time is what the kernel charged the process, user
 //! and system.

@@ -21,11 +21,11 @@
 //! ```text
 //!  plan          which sample comes when
 //!    |  tickets, granted while the window has room
-//!  read          tokio tasks: path -> encoded bytes, many in flight
+//!  read          tokio tasks: path -> encoded bytes, many in flight; or cached pixels
 //!    |  a queue, never fuller than the tickets that are out
-//!  decode        a fixed pool of threads: encoded bytes -> RGB pixels
+//!  decode        a fixed pool of threads: encoded bytes -> pixels
 //!    |  same thread, no queue
-//!  transform     crop, resize, normalise and lay out, into the sample's row of its batch
+//!  transform     crop, resize, flip, normalise and lay out, into the row of its batch
 //!    |  settles its ticket
 //!  window        batches in the making, ordered or unordered
 //!    |
@@ -43,7 +43,8 @@
 //! Images are `[n, 3, height, width]` ([`Layout::Chw`]) or
 //! `[n, height, width, 3]` ([`Layout::Hwc`]), row-major, with one channel of
 //! [`Color::Grey`]; of [`f32`], [`f16`](struct@f16) or [`bf16`] in `0.0..=1.0` before
-//! [`normalize`](LoaderBuilder::normalize), or of [`u8`] levels. Labels are `[n]` of [`i64`]. Sizes are in pixels, memory in bytes.
+//! [`normalize`](LoaderBuilder::normalize), or of [`u8`] levels. Labels are `[n]`
+//! of [`i64`]. Sizes are in pixels, memory in bytes.
 //!
 //! # Features
 //!

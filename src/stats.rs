@@ -58,7 +58,7 @@ pub struct Stages {
     /// budget of encoded bytes: a reader that waits for output is ahead.
     pub read: StageStats,
     /// Decoder threads. Input is a file that has been read; output is the
-    /// budget of decoded pixels.
+    /// budget of decoded pixels, and a cache that is being given some.
     pub decode: StageStats,
     /// The same threads, from pixels to the row of the batch.
     pub transform: StageStats,

@@ -103,7 +103,8 @@ impl<T: Element> Batch<T> {
     }
 
     /// The images, row-major: `[n, 3, height, width]` with
-    /// [`Layout::Chw`], `[n, height, width, 3]` with [`Layout::Hwc`].
+    /// [`Layout::Chw`], `[n, height, width, 3]` with [`Layout::Hwc`]; of
+    /// [`Color::Grey`](crate::Color::Grey), 1 in place of 3.
     #[must_use]
     pub fn images(&self) -> ArrayView4<'_, T> {
         view(self.shape, self.as_slice())

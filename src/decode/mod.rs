@@ -90,11 +90,12 @@ pub trait Picture {
         channels.count() * self.size().pixels()
     }
 
-    /// Hands the pixels on in bands of whole rows, from top to bottom, each
-    /// while it is in the cache: `rows` takes the number of a band's first row
-    /// and its pixels as [`read`](Self::read) has them. Only `wanted` will be
-    /// looked at: pixels outside it may hold anything, and rows below it may be
-    /// left out.
+    /// Hands the pixels on in bands of whole rows, from the picture's first row
+    /// down and without gaps, each while it is in the processor's cache: `rows`
+    /// takes the number of a band's first row and its pixels as
+    /// [`read`](Self::read) has them. Only `wanted` will be looked at: pixels
+    /// outside it may hold anything, and rows below it may be left out. A picture
+    /// of which rows are missing or out of order fails.
     ///
     /// By default the whole picture is read into `memory` and is one band.
     ///

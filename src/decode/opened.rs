@@ -3,7 +3,7 @@
 
 use super::{Channels, Decode, Orientation, Picture, check_size};
 use crate::config::Limits;
-use crate::error::Cause;
+use crate::error::{Cause, CauseKind};
 use crate::transform::{Form, Region};
 
 /// A picture whose header is known and within the limits.
@@ -47,7 +47,8 @@ impl<'a> Opened<'a> {
         self.picture.working_bytes()
     }
 
-    /// Decodes, and hands the upright rows on as [`Picture::read_rows`] does.
+    /// Decodes, and hands the upright rows on as [`Picture::read_rows`] does, all
+    /// that are wanted: a decoder that was plugged in may not keep its word.
     pub(crate) fn feed(
         self,
         wanted: Region,
@@ -55,14 +56,34 @@ impl<'a> Opened<'a> {
         rows: &mut dyn FnMut(u32, &[u8]),
     ) -> Result<(), Cause> {
         let Opened { picture, channels, orientation, form } = self;
-        if orientation == Orientation::Upright {
-            return picture.read_rows(channels, wanted, memory, rows);
-        }
         let stored = picture.size();
+        if orientation == Orientation::Upright {
+            let stride = channels.count() * stored.width as usize;
+            let (mut next, mut in_order) = (0, true);
+            picture.read_rows(channels, wanted, memory, &mut |top, pixels| {
+                let end = next + (pixels.len() / stride) as u32;
+                in_order &= top == next && pixels.len() % stride == 0 && end <= stored.height;
+                if in_order {
+                    next = end;
+                    rows(top, pixels);
+                }
+            })?;
+            return match in_order {
+                false => Err(corrupt("the decoder's rows do not come one after the other")),
+                true if next < wanted.top + wanted.height => {
+                    Err(corrupt("the decoder ended before the picture's last row"))
+                }
+                true => Ok(()),
+            };
+        }
         let (pixels, upright) = memory.split_at_mut(form.bytes());
         picture.read(channels, pixels)?;
         orientation.turn(pixels, stored, upright);
         rows(0, upright);
         Ok(())
     }
+}
+
+fn corrupt(message: &str) -> Cause {
+    Cause::new(CauseKind::Corrupt, message)
 }

@@ -51,7 +51,8 @@ struct Work<T: Element> {
     cancelled: bool,
     /// Up to when the time is accounted for.
     accounted: Instant,
-    /// Time spent decoding, in the transform, and waiting for memory.
+    /// Time spent decoding, in the transform, and waiting for memory or for the
+    /// cache.
     decoding: Duration,
     transforming: Duration,
     waited: Duration,
@@ -76,16 +77,6 @@ impl<T: Element> Sample<'_, T> {
 
 fn turn<T: Element>(ticket: &Ticket<T>) -> Turn {
     Turn { epoch: ticket.epoch, position: ticket.position }
-}
-
-fn complete(is_complete: bool) -> Result<(), Cause> {
-    match is_complete {
-        true => Ok(()),
-        false => {
-            let message = "the decoder ended before the picture's last row";
-            Err(Cause::new(CauseKind::Corrupt, message))
-        }
-    }
 }
 
 impl<T: Element> Worker<T> {
@@ -199,8 +190,7 @@ impl<T: Element> Worker<T> {
                     self.transform.push(top as usize, pixels, scratch, row);
                 }
             });
-        })?;
-        complete(work.cancelled || self.transform.is_complete(scratch))
+        })
     }
 
     /// By way of the levels that the cache keeps.
@@ -224,8 +214,7 @@ impl<T: Element> Worker<T> {
             });
         })?;
         drop(lease);
-        complete(self.transform.is_complete(scratch))?;
-        sample.keep(cache, size, levels);
+        work.waiting(|| sample.keep(cache, size, levels));
         work.transforming(|work| {
             if let Some(row) = work.row(sample.ticket) {
                 self.transform.convert(levels, turn(sample.ticket), scratch, row);
@@ -253,9 +242,8 @@ impl<T: Element> Worker<T> {
         opened.feed(Region::whole(form.size), memory, &mut |top, pixels| {
             work.transforming(|_| scaler.push(top as usize, pixels, scratch, out));
         })?;
-        complete(scaler.is_complete(scratch))?;
         if let Some(cache) = cache {
-            sample.keep(cache, scaled.size, out);
+            work.waiting(|| sample.keep(cache, scaled.size, out));
         }
         work.transforming(|work| self.crop(scaled, out, sample.ticket, scratch, work));
         Ok(())
@@ -307,11 +295,7 @@ impl<T: Element> Worker<T> {
         if let Some(lease) = self.pixels.try_take(len, working) {
             return Ok(lease);
         }
-        let since = work.account();
-        let lease = self.pixels.take_waiting(len, working);
-        work.accounted = Instant::now();
-        work.waited += work.accounted - since;
-        Ok(lease)
+        Ok(work.waiting(|| self.pixels.take_waiting(len, working)))
     }
 }
 
@@ -349,6 +333,15 @@ impl<T: Element> Work<T> {
         }
         self.accounted = now;
         now
+    }
+
+    /// Runs what is neither decoding nor transform.
+    fn waiting<R>(&mut self, part: impl FnOnce() -> R) -> R {
+        let since = self.account();
+        let result = part();
+        self.accounted = Instant::now();
+        self.waited += self.accounted - since;
+        result
     }
 
     /// Runs a part of the transform: its time, and its failures, are not the

@@ -106,6 +106,7 @@ impl Scaler {
     }
 
     /// Whether all of `out` has been written since [`begin`](Self::begin).
+    #[cfg(test)]
     pub(crate) fn is_complete(&self, scratch: &Scratch) -> bool {
         let scaled = scratch.form.map(|form| self.scaled(form).size.height as usize);
         scaled == Some(scratch.progress.target)

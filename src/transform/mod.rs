@@ -156,6 +156,7 @@ impl<T: Element> Transform<T> {
     }
 
     /// Whether every element has been written since [`begin`](Self::begin).
+    #[cfg(test)]
     pub(crate) fn is_complete(&self, scratch: &Scratch) -> bool {
         scratch.progress.target == self.look.size.height as usize
     }
