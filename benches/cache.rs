@@ -5,6 +5,9 @@
 //! cargo bench --bench cache -- DIR
 //! ```
 //!
+//! What is measured is the rate of a loader over whole epochs, which a benchmark
+//! of one function's time cannot have: hence no criterion.
+//!
 //! 224 x 224 pixels from a shorter side of 256, `f32`, channels first, batches of
 //! 64, ordered, with the mean and deviation of ImageNet.
 #![allow(missing_docs, clippy::print_stdout)]

@@ -15,6 +15,7 @@ mod markers;
 mod opened;
 mod orient;
 pub(crate) mod pool;
+mod probe;
 
 pub(crate) use opened::Opened;
 pub use orient::Orientation;
@@ -176,7 +177,8 @@ impl StandardDecoder {
 
 impl Decode for StandardDecoder {
     fn identity(&self) -> Option<String> {
-        Some(format!("standard, allow_truncated {}", self.allow_truncated))
+        let (truncated, pixels) = (self.allow_truncated, probe::probe(self));
+        Some(format!("standard, allow_truncated {truncated}, pixels {pixels:016x}"))
     }
 
     fn open<'a>(&self, encoded: &'a [u8], limits: &Limits) -> Result<Box<dyn Picture + 'a>, Cause> {
