@@ -316,6 +316,29 @@ fn over_the_limit_scaled_pictures_come_to_the_same_subset() {
     });
 }
 
+/// A file that is begun lies in the folder until its loader goes.
+#[test]
+fn a_full_file_of_scaled_pictures_is_not_begun_anew() {
+    within(|_| {
+        let root = pictures();
+        let source = Counted::new(root.path());
+        let dir = tempfile::tempdir().unwrap();
+        let make = || {
+            let builder = builder(&source).fit(Fit::random_crop()).cache_side(26).threads(1);
+            builder.cache(Cache::disk(dir.path(), 40 << 10)).build().unwrap()
+        };
+        let expected = rows(&mut make(), 0);
+        let file = only_file(&dir);
+        let before = fs::metadata(&file).unwrap().modified().unwrap();
+        let mut again = make();
+        assert!(rows(&mut again, 0) == expected && rows(&mut again, 1) != expected);
+        assert!(counts(&again).0 > 0 && stats(&again).samples < SAMPLES);
+        only_file(&dir);
+        drop(again);
+        assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), before);
+    });
+}
+
 // ---- failures, cancelled and overlapping epochs
 
 fn items(loader: &mut Loader<u8>, epochs: std::ops::Range<u64>) -> Vec<Item> {
