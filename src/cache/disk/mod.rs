@@ -203,12 +203,9 @@ impl Disk {
         pixels: &mut [u8],
     ) -> bool {
         let Found { id, file, entry, verified } = found;
-        if !verified {
-            if now != Some(entry.fingerprint) {
-                self.forget(*id, entry, &self.stale);
-                return false;
-            }
-            self.verify(*id, entry, index);
+        if !verified && now != Some(entry.fingerprint) {
+            self.forget(*id, entry, &self.stale);
+            return false;
         }
         let mut rest = &mut pixels[..];
         let read = entry.extents.iter().try_for_each(|extent| {
@@ -218,8 +215,11 @@ impl Disk {
             position::read_exact_at(file, part, u64::from(extent.start) * BLOCK)
         });
         let whole = read.is_ok() && checksum(pixels) == entry.checksum;
-        if !whole {
-            self.forget(*id, entry, &self.damaged);
+        // Only now, as a record that has moved is another one from then on.
+        match (whole, verified) {
+            (false, _) => self.forget(*id, entry, &self.damaged),
+            (true, false) => self.verify(*id, entry, index),
+            (true, true) => {}
         }
         whole
     }

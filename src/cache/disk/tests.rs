@@ -309,6 +309,36 @@ fn a_sample_that_moved_in_the_source_keeps_its_record() {
 }
 
 #[test]
+fn a_damaged_record_of_a_sample_that_moved_is_stored_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = written(&dir, 3);
+    let mut bytes = fs::read(&file).unwrap();
+    // The first record, which begins behind the header.
+    bytes[BLOCK as usize + 9] ^= 0x10;
+    fs::write(&file, bytes).unwrap();
+    // A file was added in front: all others move up.
+    let moved = |disk: &Disk| -> Vec<bool> {
+        let served = |number| {
+            let Some(found) = disk.find(name(number)) else { return false };
+            let mut bytes = vec![0; found.len()];
+            let whole = disk.read(&found, number + 1, Some(NOW), &mut bytes);
+            assert!(!whole || bytes == pixels(number));
+            whole
+        };
+        (0..3).map(served).collect()
+    };
+    let disk = open(&dir);
+    assert_eq!(moved(&disk), [false, true, true]);
+    assert_eq!((disk.troubles(), disk.kept().0), ([0, 1, 0], 2));
+    assert!(disk.find(name(0)).is_none() && disk.wants(name(0), 1));
+    disk.store(New { id: name(0), index: 1, fingerprint: NOW, size: SIZE }, &pixels(0));
+    disk.finish();
+    let again = open(&dir);
+    assert_eq!(moved(&again), [true; 3]);
+    assert_eq!((again.troubles(), again.kept().0), ([0; 3], 3));
+}
+
+#[test]
 fn a_lower_limit_makes_the_file_anew() {
     let dir = tempfile::tempdir().unwrap();
     let file = written(&dir, 20);
