@@ -515,6 +515,26 @@ fn a_changed_source_is_decoded_anew() {
 }
 
 #[test]
+fn pixels_that_could_not_be_read_again_take_no_room_on_disk() {
+    within(|_| {
+        // The long one has more bytes of pixels than its file, the budget here.
+        let (long, short) = (jpeg(40, 2000, 1), jpeg(60, 40, 2));
+        let most = long.len() as u64;
+        assert!(most < 40 * 2000 * 3);
+        let root = tree([("a.jpg", long), ("b.jpg", short)]);
+        let source = Counted::new(root.path());
+        let dir = tempfile::tempdir().unwrap();
+        let builder = builder(&source).fit(Fit::random_crop()).cache_side(40);
+        let builder = builder.max_file_bytes(most).batch_size(1).prefetch(1);
+        let mut loader = builder.cache(disk(&dir)).build().unwrap();
+        for epoch in 0..3 {
+            rows(&mut loader, epoch);
+        }
+        assert_eq!((counts(&loader), stats(&loader).samples), ((2, 4), 1));
+    });
+}
+
+#[test]
 fn another_configuration_is_not_served() {
     within(|_| {
         let root = pictures();
