@@ -316,6 +316,29 @@ fn over_the_limit_scaled_pictures_come_to_the_same_subset() {
     });
 }
 
+/// A file that is begun lies in the folder until its loader goes.
+#[test]
+fn a_full_file_of_scaled_pictures_is_not_begun_anew() {
+    within(|_| {
+        let root = pictures();
+        let source = Counted::new(root.path());
+        let dir = tempfile::tempdir().unwrap();
+        let make = || {
+            let builder = builder(&source).fit(Fit::random_crop()).cache_side(26).threads(1);
+            builder.cache(Cache::disk(dir.path(), 40 << 10)).build().unwrap()
+        };
+        let expected = rows(&mut make(), 0);
+        let file = only_file(&dir);
+        let before = fs::metadata(&file).unwrap().modified().unwrap();
+        let mut again = make();
+        assert!(rows(&mut again, 0) == expected && rows(&mut again, 1) != expected);
+        assert!(counts(&again).0 > 0 && stats(&again).samples < SAMPLES);
+        only_file(&dir);
+        drop(again);
+        assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), before);
+    });
+}
+
 // ---- failures, cancelled and overlapping epochs
 
 fn items(loader: &mut Loader<u8>, epochs: std::ops::Range<u64>) -> Vec<Item> {
@@ -488,6 +511,26 @@ fn a_changed_source_is_decoded_anew() {
         assert!(found == rows(&mut builder(&source).build().unwrap(), 0));
         let (again, read, _) = run();
         assert!(again == found && read.is_empty());
+    });
+}
+
+#[test]
+fn pixels_that_could_not_be_read_again_take_no_room_on_disk() {
+    within(|_| {
+        // The long one has more bytes of pixels than its file, the budget here.
+        let (long, short) = (jpeg(40, 2000, 1), jpeg(60, 40, 2));
+        let most = long.len() as u64;
+        assert!(most < 40 * 2000 * 3);
+        let root = tree([("a.jpg", long), ("b.jpg", short)]);
+        let source = Counted::new(root.path());
+        let dir = tempfile::tempdir().unwrap();
+        let builder = builder(&source).fit(Fit::random_crop()).cache_side(40);
+        let builder = builder.max_file_bytes(most).batch_size(1).prefetch(1);
+        let mut loader = builder.cache(disk(&dir)).build().unwrap();
+        for epoch in 0..3 {
+            rows(&mut loader, epoch);
+        }
+        assert_eq!((counts(&loader), stats(&loader).samples), ((2, 4), 1));
     });
 }
 

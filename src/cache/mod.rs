@@ -43,6 +43,8 @@ pub(crate) fn file_bytes(len: u64) -> u64 {
 pub(crate) struct Cache {
     store: Store,
     limit: u64,
+    /// The budget that pixels from disk are lent memory from.
+    lent: u64,
     hits: AtomicU64,
     misses: AtomicU64,
     seen: Mutex<Seen>,
@@ -140,7 +142,8 @@ impl Cache {
             }
         };
         let (hits, misses, seen) = Default::default();
-        Ok(Some(Arc::new(Cache { store, limit, hits, misses, seen })))
+        let lent = config.memory.encoded_bytes;
+        Ok(Some(Arc::new(Cache { store, limit, lent, hits, misses, seen })))
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -234,7 +237,8 @@ impl Cache {
     }
 
     /// Keeps the pixels of a sample, if they have a place among those that are
-    /// kept. May block.
+    /// kept. On disk only what could be read from there: a picture much longer
+    /// than wide may be more than the whole budget. May block.
     pub(crate) fn store(
         &self,
         index: u64,
@@ -246,7 +250,10 @@ impl Cache {
         match &self.store {
             Store::Memory(memory) => memory.store(index, size, pixels),
             Store::Disk(disk) => {
-                let Some(fingerprint) = fingerprint else { return };
+                let Some(fingerprint) = fingerprint.filter(|_| pixels.len() as u64 <= self.lent)
+                else {
+                    return;
+                };
                 disk.store(New { id: disk::id(path), index, fingerprint, size }, pixels);
             }
         }

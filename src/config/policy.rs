@@ -236,11 +236,19 @@ pub enum Cache {
     /// same pixels use again, several at a time. Samples that have changed since,
     /// by size or time of change, are decoded anew, and so is whatever is
     /// damaged. Each run looks at each sample once.
+    ///
+    /// A run that has something to add, or finds that a sample has changed,
+    /// writes the file once more, beside the one that is there: meanwhile the
+    /// folder holds up to twice `limit`, and up to `limit` more for every further
+    /// process that adds at that moment. Files of other configurations and of
+    /// other versions of this library are left alone and never removed; whoever
+    /// does not need them deletes them by hand.
     Disk {
         /// The folder, made if it is not there; several configurations can share
         /// it, each with a file of its own.
         dir: PathBuf,
-        /// At most so many bytes in that file.
+        /// At most so many bytes in that file, and in each copy that is being
+        /// completed.
         limit: u64,
     },
 }
@@ -255,7 +263,8 @@ impl Cache {
         Cache::Memory { limit }
     }
 
-    /// [`Cache::Disk`] in `dir`, of at most `limit` bytes.
+    /// [`Cache::Disk`] in `dir`, of at most `limit` bytes; up to twice as many,
+    /// and more with several processes, while the file is completed.
     #[must_use]
     pub fn disk(dir: impl Into<PathBuf>, limit: u64) -> Self {
         Cache::Disk { dir: dir.into(), limit }

@@ -13,12 +13,12 @@
 
 use std::fs::File;
 use std::hash::Hasher;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use twox_hash::XxHash3_64;
 
 use super::blocks::{BLOCK, Extent, blocks};
-use super::position;
+use super::position::{self, Cursor};
 use crate::config::Size;
 use crate::source::Fingerprint;
 
@@ -110,9 +110,7 @@ pub(super) fn write_index<'a>(
     entries: impl Iterator<Item = &'a Entry>,
 ) -> io::Result<()> {
     let at = end * BLOCK;
-    let mut out = file;
-    out.seek(SeekFrom::Start(at))?;
-    let mut out = BufWriter::new(out);
+    let mut out = BufWriter::new(Cursor::new(file, at));
     let (mut sum, mut records, mut bytes) = (XxHash3_64::new(), 0_u64, 0_u64);
     let mut line = Vec::new();
     for entry in entries {
@@ -172,9 +170,8 @@ pub(super) fn read_index(file: &File, key: u128, mut each: impl FnMut(Entry)) ->
     if at.checked_add(bytes).and_then(|end| end.checked_add(FOOTER_BYTES)) != Some(len) {
         return unfit("its index is not where it should be");
     }
-    let mut read = file;
-    read.seek(SeekFrom::Start(at))?;
-    let mut index = Index { read: BufReader::new(read.take(bytes)), sum: XxHash3_64::new() };
+    let read = BufReader::new(Cursor::new(file, at).take(bytes));
+    let mut index = Index { read, sum: XxHash3_64::new() };
     for _ in 0..records {
         each(index.entry(at / BLOCK)?);
     }

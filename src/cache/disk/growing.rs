@@ -1,12 +1,13 @@
 //! The file that a run is writing.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::sync::Arc;
 
 use super::blocks::{BLOCK, Blocks, Extent};
 use super::format::{Entry, write_header, write_index};
 use super::place::{Place, Temporary};
+use super::position;
 
 /// At most one file at a time, begun when there is something to store.
 #[derive(Debug)]
@@ -54,9 +55,8 @@ impl Growing {
     ) -> io::Result<Arc<File>> {
         let temporary = place.temporary()?;
         let blocks = Blocks::new(1, used);
-        if let Some(mut base) = base {
-            base.seek(SeekFrom::Start(0))?;
-            io::copy(&mut base.take(blocks.end() * BLOCK), &mut &*temporary.file)?;
+        if let Some(base) = base {
+            position::copy(base, &temporary.file, blocks.end() * BLOCK)?;
         }
         write_header(&temporary.file, key, words)?;
         let file = Arc::clone(&temporary.file);

@@ -203,12 +203,9 @@ impl Disk {
         pixels: &mut [u8],
     ) -> bool {
         let Found { id, file, entry, verified } = found;
-        if !verified {
-            if now != Some(entry.fingerprint) {
-                self.forget(*id, entry, &self.stale);
-                return false;
-            }
-            self.verify(*id, entry, index);
+        if !verified && now != Some(entry.fingerprint) {
+            self.forget(*id, entry, &self.stale);
+            return false;
         }
         let mut rest = &mut pixels[..];
         let read = entry.extents.iter().try_for_each(|extent| {
@@ -218,8 +215,11 @@ impl Disk {
             position::read_exact_at(file, part, u64::from(extent.start) * BLOCK)
         });
         let whole = read.is_ok() && checksum(pixels) == entry.checksum;
-        if !whole {
-            self.forget(*id, entry, &self.damaged);
+        // Only now, as a record that has moved is another one from then on.
+        match (whole, verified) {
+            (false, _) => self.forget(*id, entry, &self.damaged),
+            (true, false) => self.verify(*id, entry, index),
+            (true, true) => {}
         }
         whole
     }
@@ -239,11 +239,7 @@ impl Disk {
         }
         *here = Arc::new(Entry { index, ..Entry::clone(entry) });
         subset.remove(Key { index: entry.index, id });
-        let offer = subset.offer(Key { index, id }, record_bytes(u64::from(entry.len)));
-        for evicted in offer.evicted {
-            state.drop_record(evicted.id);
-        }
-        if !offer.kept {
+        if !state.offer(Key { index, id }, record_bytes(u64::from(entry.len))) {
             state.drop_record(id);
         }
     }
@@ -312,21 +308,30 @@ impl Disk {
     /// Room for a record, and the file to write it to.
     fn reserve(&self, new: New, len: u64) -> Option<(growing::Writing, Vec<Extent>)> {
         let New { id, index, .. } = new;
+        let (key, bytes) = (Key { index, id }, record_bytes(len));
         let mut growing = self.growing();
         if !self.wants(id, index) {
             return None;
         }
-        if let Err(error) = self.begin(&mut growing) {
-            self.broken(&mut growing, &error);
+        if growing.may_begin() {
+            // Asked first: what has no place is not worth the copying.
+            if !self.state().offer(key, bytes) {
+                return None;
+            }
+            if let Err(error) = self.begin(&mut growing) {
+                self.broken(&mut growing, &error);
+            }
         }
-        let writing = growing.writing()?;
+        let writing = growing.writing();
         let mut state = self.state();
-        let offer = state.subset.offer(Key { index, id }, record_bytes(len));
-        for evicted in offer.evicted {
-            state.drop_record(evicted.id);
-        }
+        let Some(writing) = writing else {
+            state.subset.remove(key);
+            return None;
+        };
+        // Asked again, as it may have had to go while the file was copied.
+        let kept = state.offer(key, bytes);
         growing.free(&std::mem::take(&mut state.freed));
-        if !offer.kept {
+        if !kept {
             return None;
         }
         let index = FRAME_BYTES - BLOCK + INDEX_BYTES * state.subset.len() as u64;
@@ -334,7 +339,7 @@ impl Disk {
         let Some(extents) = growing.take(blocks::blocks(len), most) else {
             // Evicted records are still being written where this one would be: it
             // waits for a later epoch.
-            state.subset.remove(Key { index, id });
+            state.subset.remove(key);
             return None;
         };
         state.records.insert(id, Slot::Filling(writing.number));
@@ -412,6 +417,15 @@ impl State {
             Slot::Here { entry, .. } => Some(entry),
             Slot::Filling(_) => None,
         })
+    }
+
+    /// Whether a sample has a place; drops the records that have to go for it.
+    fn offer(&mut self, key: Key, bytes: u64) -> bool {
+        let offer = self.subset.offer(key, bytes);
+        for evicted in offer.evicted {
+            self.drop_record(evicted.id);
+        }
+        offer.kept
     }
 
     /// Takes a record out; its blocks are free, but for one that is being

@@ -247,6 +247,43 @@ fn the_limit_keeps_the_first_samples_in_any_order_of_arrival() {
     assert!(kept.iter().all(|other| *other == kept[0]));
 }
 
+/// Sizes differ, so that only offering a sample tells that it has no place.
+#[test]
+fn a_file_that_is_full_is_not_copied_for_a_sample_without_a_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = || open_limited(&dir, KEY, 40 * BLOCK, None);
+    let first = run();
+    (0..30).for_each(|index| store(&first, index));
+    first.finish();
+    let again = run();
+    let kept = all_served(&again, 30);
+    for index in kept.len() as u64..30 {
+        store(&again, index);
+        assert_eq!(files(&dir), [again.place.path()], "sample {index}");
+    }
+    assert_eq!((all_served(&again, 30), again.troubles()), (kept, [0; 3]));
+}
+
+/// A file cannot be begun for a sample in front of others that had to go for it.
+#[cfg(unix)]
+#[test]
+fn a_place_that_nobody_could_write_to_is_not_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let limit = FRAME_BYTES + 3 * record_bytes(pixels(0).len() as u64);
+    let put = |disk: &Disk, index: u64| {
+        disk.store(New { id: name(index), index, fingerprint: NOW, size: SIZE }, &pixels(0));
+    };
+    let disk = open_limited(&dir, KEY, limit, None);
+    (1..4).for_each(|index| put(&disk, index));
+    disk.finish();
+    let disk = open_limited(&dir, KEY, limit, None);
+    fs::remove_dir_all(dir.path()).unwrap();
+    put(&disk, 0);
+    assert_eq!(disk.troubles(), [0, 0, 1]);
+    let here: Vec<u64> = (0..4).filter(|&index| disk.find(name(index)).is_some()).collect();
+    assert_eq!((here, disk.kept().0), (vec![1, 2], 2));
+}
+
 #[test]
 fn a_sample_that_moved_in_the_source_keeps_its_record() {
     let dir = tempfile::tempdir().unwrap();
@@ -269,6 +306,36 @@ fn a_sample_that_moved_in_the_source_keeps_its_record() {
     assert_eq!(here, [0, 1, 2, 9]);
     disk.finish();
     assert_eq!(open_limited(&dir, KEY, limit, None).kept().0, 4);
+}
+
+#[test]
+fn a_damaged_record_of_a_sample_that_moved_is_stored_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = written(&dir, 3);
+    let mut bytes = fs::read(&file).unwrap();
+    // The first record, which begins behind the header.
+    bytes[BLOCK as usize + 9] ^= 0x10;
+    fs::write(&file, bytes).unwrap();
+    // A file was added in front: all others move up.
+    let moved = |disk: &Disk| -> Vec<bool> {
+        let served = |number| {
+            let Some(found) = disk.find(name(number)) else { return false };
+            let mut bytes = vec![0; found.len()];
+            let whole = disk.read(&found, number + 1, Some(NOW), &mut bytes);
+            assert!(!whole || bytes == pixels(number));
+            whole
+        };
+        (0..3).map(served).collect()
+    };
+    let disk = open(&dir);
+    assert_eq!(moved(&disk), [false, true, true]);
+    assert_eq!((disk.troubles(), disk.kept().0), ([0, 1, 0], 2));
+    assert!(disk.find(name(0)).is_none() && disk.wants(name(0), 1));
+    disk.store(New { id: name(0), index: 1, fingerprint: NOW, size: SIZE }, &pixels(0));
+    disk.finish();
+    let again = open(&dir);
+    assert_eq!(moved(&again), [true; 3]);
+    assert_eq!((again.troubles(), again.kept().0), ([0; 3], 3));
 }
 
 #[test]
