@@ -12,8 +12,8 @@
 //! span, which a benchmark of one function's time cannot have: hence no criterion.
 //!
 //! Samples are 4 KB in memory, copied as a source in memory would; a picture is one
-//! pixel, so that next to nothing is left of the transform. Core time is what the kernel charged the process, user
-//! and system.
+//! pixel, so that next to nothing is left of the transform. Core time is what the
+//! kernel charged the process, user and system.
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::ops::ControlFlow;
@@ -28,10 +28,9 @@ use infeed::{Cause, Limits, Loader, LoaderBuilder, Order, Result, Size};
 const ORDERS: [Order; 2] = [Order::Ordered, Order::Unordered];
 
 fn main() -> Result<()> {
-    let named = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
-    let (sizes, named): (Vec<_>, Vec<_>) = named.partition(|name| name.parse::<usize>().is_ok());
-    let sizes: Vec<usize> = sizes.iter().filter_map(|size| size.parse().ok()).collect();
-    let wanted = |name: &str| named.is_empty() || named.iter().any(|asked| asked == name);
+    let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let sizes: Vec<usize> = asked.iter().filter_map(|size| size.parse().ok()).collect();
+    let wanted = |name: &str| asked.len() == sizes.len() || asked.iter().any(|asked| asked == name);
     if wanted("cost") {
         cost(&sizes)?;
     }

@@ -250,9 +250,8 @@ impl<T: Element> LoaderBuilder<T> {
     /// Pixels (width times height) that one picture may have. Default 100
     /// million, decoded one at a time; set it to what the data holds for a
     /// tighter memory bound: decoding counts 12 bytes a pixel, and 15 with a
-    /// [`cache_side`](Self::cache_side). A format that
-    /// needs more (WebP or GIF with alpha, 16-bit TIFF with alpha) may fail
-    /// somewhat below it. Changes results for larger pictures: they fail.
+    /// [`cache_side`](Self::cache_side). A format that needs more (WebP or GIF
+    /// with alpha, 16-bit TIFF with alpha) may fail somewhat below it. Changes results for larger pictures: they fail.
     pub fn max_pixels(mut self, pixels: u64) -> Self {
         self.config.max_pixels = Some(pixels);
         self
@@ -311,7 +310,7 @@ impl<T: Element> LoaderBuilder<T> {
     pub fn build(self) -> Result<Loader<T>> {
         let config = self.config.resolve::<T>()?;
         let (decoder, transform) = (self.made_decoder(), transform(&config));
-        let cache = cache::Cache::open(&config, &self.source.root(), decoder.identity())?;
+        let cache = cache::Cache::open(&config, &self.source.root(), &*decoder)?;
         Loader::start(Parts { source: self.source, decoder, transform, cache, config })
     }
 

@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::trees::{ppm, tree};
 use common::within;
 use infeed::decode::{Channels, Decode, Picture, Region, StandardDecoder};
 use infeed::{Cause, CauseKind, Fit, Limits, Loader, LoaderBuilder, OnError, Size, Stage};
@@ -72,10 +73,9 @@ impl Picture for Banded<'_> {
         }
         let row = |number: usize| &memory[number * stride..(number + 1) * stride];
         match self.rows {
-            Rows::Bands(band) => {
-                for (number, band) in memory[..bottom * stride].chunks(band * stride).enumerate() {
-                    rows((number * self.rows.height()) as u32, band);
-                }
+            Rows::Bands(height) => {
+                let bands = memory[..bottom * stride].chunks(height * stride);
+                bands.enumerate().for_each(|(number, band)| rows((number * height) as u32, band));
             }
             Rows::Short => rows(0, &memory[..(bottom - 1) * stride]),
             Rows::Swapped => {
@@ -96,26 +96,12 @@ impl Picture for Banded<'_> {
     }
 }
 
-impl Rows {
-    fn height(self) -> usize {
-        match self {
-            Rows::Bands(height) => height,
-            _ => 1,
-        }
-    }
-}
-
 /// Pictures of several shapes.
 fn photos() -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
-    for (number, (width, height)) in [(40, 30), (17, 90), (64, 64), (5, 3)].into_iter().enumerate()
-    {
-        let mut picture = format!("P6 {width} {height} 255\n").into_bytes();
-        let values = (0..width * height * 3).map(|at| (at * at / 7 + number * 50) as u8);
-        picture.extend(values);
-        std::fs::write(root.path().join(format!("{number}.ppm")), picture).unwrap();
-    }
-    root
+    let shapes = [(40, 30), (17, 90), (64, 64), (5, 3)].into_iter().enumerate();
+    tree(shapes.map(|(number, (width, height))| {
+        (format!("{number}.ppm"), ppm(width, height, number as u32))
+    }))
 }
 
 fn values(builder: LoaderBuilder<f32>) -> Vec<f32> {

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use twox_hash::XxHash3_128;
 
 use crate::config::{self, Color, Resolved, Size};
+use crate::decode::Decode;
 use crate::error::{Error, Result};
 use crate::source::{Admission, Encoded, Fingerprint, ReadFuture, Source, blocking};
 use crate::stats::{CacheStats, EpochCounters};
@@ -111,12 +112,12 @@ impl Kept {
 }
 
 impl Cache {
-    /// The cache that `config` asks for, over the source called `root`;
-    /// `decoder` is the decoder's identity.
+    /// The cache that `config` asks for, of what `decoder` makes of the source
+    /// called `root`.
     pub(crate) fn open(
         config: &Resolved,
         root: &Path,
-        decoder: Option<String>,
+        decoder: &dyn Decode,
     ) -> Result<Option<Arc<Self>>> {
         // Scaled pictures are of any shape.
         let each = match config.cache_side {
@@ -127,7 +128,7 @@ impl Cache {
             config::Cache::None => return Ok(None),
             config::Cache::Memory { limit } => (Store::Memory(Memory::new(*limit, each)), *limit),
             config::Cache::Disk { dir, limit } => {
-                let Some(decoder) = decoder else {
+                let Some(decoder) = decoder.identity() else {
                     let reason = "the decoder has no identity (Decode::identity), so pixels on \
                                   disk could be another's; keep them in memory";
                     return Err(Error::config("cache", &config.cache, reason));

@@ -12,7 +12,7 @@ mod words;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub use bound::MemoryBound;
 pub use pixels::{Color, CropRatio, CropScale, Filter, Fit, Layout, Normalize, Size};
@@ -163,7 +163,7 @@ pub struct Resolved {
     /// What one sample may cost.
     pub limits: Limits,
     /// A read that takes longer fails its sample, in seconds.
-    #[serde(serialize_with = "policy::serialize_seconds", rename = "read_timeout_seconds")]
+    #[serde(serialize_with = "serialize_seconds", rename = "read_timeout_seconds")]
     pub read_timeout: Option<Duration>,
     /// How many failures are kept in memory.
     pub failures_kept: usize,
@@ -383,6 +383,14 @@ fn refuse<V>(
     reason: impl Into<String>,
 ) -> Result<V> {
     Err(Error::config(field, value, reason))
+}
+
+/// A duration as seconds with a fraction, for reports.
+fn serialize_seconds<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
@@ -333,14 +332,6 @@ impl Default for Limits {
             max_scans: 100,
         }
     }
-}
-
-/// A duration as seconds with a fraction, for reports.
-pub(crate) fn serialize_seconds<S: Serializer>(
-    duration: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
 }
 
 #[cfg(test)]

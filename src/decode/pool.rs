@@ -145,10 +145,14 @@ impl<T: Element> Worker<T> {
                 job.fail(entry.path, stage, cause, place, &self.retries);
             }
         }
-        if let Some(cache) = &self.cache {
-            cache.passed(index);
+        match &self.cache {
+            Some(cache) => {
+                cache.passed(index);
+                // It may have finished a file, which is nobody's decoding.
+                Instant::now()
+            }
+            None => ended,
         }
-        ended
     }
 
     /// Decodes and transforms into the sample's row, and has the cache keep what

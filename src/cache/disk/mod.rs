@@ -348,9 +348,6 @@ impl Disk {
 
     /// Begins a file, with the blocks of the one that it continues.
     fn begin(&self, growing: &mut Growing) -> io::Result<()> {
-        if !growing.may_begin() {
-            return Ok(());
-        }
         let (file, used) = {
             let mut state = self.state();
             state.freed.clear();
