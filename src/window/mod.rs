@@ -1,21 +1,24 @@
 //! The reorder window: batches in the making, ordered or not, behind one lock.
 //!
-//! The rules are in [`state`], pure and tested by properties. Here are the
-//! lock, the tickets, and who wakes whom:
+//! The rules are in [`state`] and [`epoch`], pure and tested by properties. Here
+//! are the lock and who wakes whom:
 //!
 //! * the consumer sleeps on a condition variable (or leaves a waker) and is
 //!   woken when there is something to take;
 //! * the granter, an async task, sleeps on a [`Notify`] and is woken when there
-//!   is room after it had found none, when epochs are announced or cancelled,
+//!   is room enough after it had found none, when epochs are announced or cancelled,
 //!   and at the end.
 //!
 //! Everything either of them waits for changes under this one lock, and whoever
 //! does not sleep is not woken: a wake-up costs as much as a few samples. Code
 //! of users (sources, decoders) never runs under it.
 
+mod assembly;
+mod epoch;
 mod state;
 #[cfg(test)]
 mod state_tests;
+mod ticket;
 
 use std::mem;
 use std::ops::Range;
@@ -26,14 +29,17 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::batch::{Buffer, Pool, Row, Rows, Sample};
+use crate::batch::{Pool, Rows, Sample};
 use crate::element::Element;
 use crate::error::{Error, Result, SampleError};
 use crate::linger::Linger;
 use crate::stats::{EpochCounters, Registry};
 
-pub(crate) use state::{End, EpochId, Next, Occupancy, Place, Shape, Totals, Walk};
-use state::{Settled, State, Take};
+pub(crate) use assembly::{Assembled, Assembly};
+pub(crate) use epoch::{End, Place};
+pub(crate) use state::{EpochId, Next, Occupancy, Shape, Totals, Walk};
+use state::{State, Take};
+pub(crate) use ticket::Ticket;
 
 /// Times that the consumer lets others run before it sleeps.
 const LINGERS: u32 = 8;
@@ -60,9 +66,11 @@ pub(crate) struct Window<T: Element> {
     registry: Arc<Registry>,
 }
 
+type Batches<T> = State<Arc<Rows<T>>, Arrived, SampleError>;
+
 #[derive(Debug)]
 struct Inner<T: Element> {
-    state: State<Arc<Rows<T>>, Arrived, SampleError>,
+    state: Batches<T>,
     /// Counters of the epochs that `state` holds.
     counters: Vec<(EpochId, Arc<EpochCounters>)>,
     /// The consumer sleeps on the condition variable.
@@ -88,30 +96,6 @@ pub(crate) enum Taken<T: Element> {
     EpochEnd(Totals),
     Error(Error),
     Idle,
-}
-
-/// A batch whose rows are all settled, not yet moved together.
-#[derive(Debug)]
-pub(crate) struct Assembly<T: Element> {
-    settled: Settled<Arc<Rows<T>>, Arrived, SampleError>,
-    /// Since when it was order alone that kept decoders from working.
-    pub(crate) held_back: Option<Instant>,
-}
-
-/// A batch whose rows are together.
-#[derive(Debug)]
-pub(crate) struct Assembled<T: Element> {
-    pub(crate) epoch: u64,
-    pub(crate) batch: u64,
-    /// Positions of the epoch, when known.
-    pub(crate) length: Option<u64>,
-    /// `None` when every sample failed.
-    pub(crate) buffer: Option<Buffer<T>>,
-    /// What each row holds.
-    pub(crate) samples: Vec<Sample>,
-    /// Samples that are missing in it, and those that were replaced, by
-    /// position.
-    pub(crate) failures: Vec<SampleError>,
 }
 
 impl<T: Element> Window<T> {
@@ -278,8 +262,7 @@ impl<T: Element> Window<T> {
 
     /// Wakes the granter if it waits for room and there is enough.
     fn wake_granter(&self, mut inner: MutexGuard<'_, Inner<T>>) {
-        let room = inner.granter_waits && inner.state.has_good_room();
-        inner.granter_waits &= !room;
+        let room = inner.calls_granter(|state| state.has_good_room());
         drop(inner);
         if room {
             self.changed.notify_one();
@@ -372,13 +355,8 @@ impl<T: Element> Window<T> {
     ) -> impl Iterator<Item = Ticket<T>> {
         let granted = self.lock().state.grant(next, count);
         let count = if granted { count } else { 0 };
-        (next.position..next.position + count).map(move |position| Ticket {
-            window: Arc::clone(self),
-            id: next.id,
-            epoch: next.epoch,
-            position,
-            counters: Arc::clone(counters),
-            settled: false,
+        (next.position..next.position + count).map(move |position| {
+            Ticket::new(Arc::clone(self), next.id, position, Arc::clone(counters))
         })
     }
 
@@ -415,126 +393,18 @@ impl<T: Element> Window<T> {
 }
 
 impl<T: Element> Inner<T> {
+    /// Whether the granter, waiting for room, is to be woken, since it is `worth`
+    /// it; then it waits no longer.
+    fn calls_granter(&mut self, worth: impl FnOnce(&Batches<T>) -> bool) -> bool {
+        let called = self.granter_waits && worth(&self.state);
+        self.granter_waits &= !called;
+        called
+    }
+
     /// Notes when order begins to be what keeps decoders from working.
     fn look_for_held_back(&mut self) {
         if self.held_back.is_none() && self.state.is_held_back() {
             self.held_back = Some(Instant::now());
-        }
-    }
-}
-
-impl<T: Element> Assembly<T> {
-    /// The buffer with its rows moved together, and what each row holds.
-    pub(crate) fn assemble(mut self, row_len: usize) -> Result<Assembled<T>> {
-        let Settled { epoch, batch, length, .. } = self.settled;
-        let mut buffer = match self.settled.memory.take().map(Rows::into_inner) {
-            Some(Ok(buffer)) => Some(buffer),
-            Some(Err(_)) => {
-                return Err(Error::lost("a row of a delivered batch is still being written"));
-            }
-            None => None,
-        };
-        let mut samples: Vec<Sample> = Vec::with_capacity(self.settled.row_count());
-        let mut replaced = Vec::new();
-        let mut failures = self.settled.sort(|place, arrived| {
-            let row = samples.len();
-            if let Some(buffer) = buffer.as_mut().filter(|_| row != place) {
-                let from = place * row_len..(place + 1) * row_len;
-                buffer.as_mut_slice().copy_within(from, row * row_len);
-            }
-            samples.push(arrived.sample);
-            replaced.extend(arrived.failures);
-        });
-        failures.extend(replaced);
-        failures.sort_by_key(SampleError::position);
-        let buffer = buffer.filter(|_| !samples.is_empty());
-        Ok(Assembled { epoch, batch, length, buffer, samples, failures })
-    }
-}
-
-/// The right to settle one position of an epoch exactly once. Dropped
-/// unsettled, it ends the run, since a sample has been lost; in a cancelled
-/// epoch it counts for nothing.
-#[derive(Debug)]
-pub(crate) struct Ticket<T: Element> {
-    window: Arc<Window<T>>,
-    id: EpochId,
-    pub(crate) epoch: u64,
-    pub(crate) position: u64,
-    pub(crate) counters: Arc<EpochCounters>,
-    settled: bool,
-}
-
-impl<T: Element> Ticket<T> {
-    pub(crate) fn epoch_id(&self) -> EpochId {
-        self.id
-    }
-
-    pub(crate) fn is_live(&self) -> bool {
-        self.window.is_live(self.id)
-    }
-
-    /// The row for this sample; `None` when the epoch has been cancelled. Never
-    /// waits.
-    pub(crate) fn claim(&self) -> Option<(Place, Row<T>)> {
-        let Window { pool, row_len, .. } = &*self.window;
-        let mut inner = self.window.lock();
-        let bind = || Arc::new(Rows::new(pool.take(), *row_len));
-        let (place, rows) = inner.state.claim(self.id, self.position, bind)?;
-        let row = rows.claim(place.row)?;
-        Some((place, row))
-    }
-
-    /// Gives a claimed row back; the sample goes on, as a substitute.
-    pub(crate) fn unclaim(&self, place: Place) {
-        self.window.lock().state.unclaim(self.id, place);
-    }
-
-    /// The row is filled.
-    pub(crate) fn ready(mut self, place: Place, row: Row<T>, arrived: Arrived) {
-        // Before the batch can be taken, which needs its memory back.
-        drop(row);
-        self.settled = true;
-        let mut inner = self.window.lock();
-        inner.state.ready(self.id, place, arrived);
-        self.after_settling(inner);
-    }
-
-    /// The sample failed; `place` is its row, if it had claimed one.
-    pub(crate) fn fail(mut self, place: Option<Place>, error: SampleError) {
-        self.settled = true;
-        let mut inner = self.window.lock();
-        inner.state.fail(self.id, self.position, place, error);
-        self.after_settling(inner);
-        // Unordered, a failure makes room for another sample.
-        self.window.changed.notify_one();
-    }
-
-    fn after_settling(&self, mut inner: MutexGuard<'_, Inner<T>>) {
-        inner.look_for_held_back();
-        // The last ticket of a cancelled epoch makes room for the next.
-        let cancelled = !self.is_live();
-        let low = inner.granter_waits && inner.state.runs_low() && inner.state.has_room();
-        inner.granter_waits &= !low;
-        self.window.wake_if_takeable(inner);
-        if low || cancelled {
-            self.window.changed.notify_one();
-        }
-    }
-}
-
-impl<T: Element> Drop for Ticket<T> {
-    fn drop(&mut self) {
-        if self.settled {
-            return;
-        }
-        let mut inner = self.window.lock();
-        if inner.state.give_up(self.id) {
-            let what = format!("sample {} of epoch {} was lost", self.position, self.epoch);
-            inner.error.get_or_insert_with(|| Error::lost(what));
-            self.window.wake(inner);
-        } else {
-            self.after_settling(inner);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The window's pure part: which tickets are out, which rows are filled, which
-//! batch can be handed out. It knows no threads, clocks or files, and it is the
-//! only place where order lives.
+//! batch can be handed out; of one epoch in `epoch.rs`, of all of them here. The
+//! two know no threads, clocks or files, and are the only place where order
+//! lives.
 //!
 //! An epoch's samples are granted by position. *Ordered*, the position decides
 //! the row: `position / batch_size` is the batch, `position % batch_size` the
@@ -14,6 +15,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::epoch::{End, Epoch, Place, Row, Settled};
 use crate::error::Error;
 
 /// What never changes in a window.
@@ -43,22 +45,6 @@ const GOOD_SHARE: u64 = 8;
 /// epoch cannot be mistaken for one of its successor.
 pub(crate) type EpochId = u64;
 
-/// A row of a batch in the making.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    slot: u64,
-    pub(crate) row: usize,
-}
-
-/// How an epoch's plan ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// After so many positions.
-    Length(u64),
-    /// The source broke off.
-    Broken(Error),
-}
-
 /// `M`: memory of one batch; `R`: what is known of a ready row; `F`: a failure.
 #[derive(Debug)]
 pub(crate) struct State<M, R, F> {
@@ -84,63 +70,13 @@ pub(crate) enum Walk {
     Broken,
 }
 
-#[derive(Debug)]
-struct Epoch<M, R, F> {
-    id: EpochId,
-    number: u64,
-    live: bool,
-    granted: u64,
-    settled: u64,
-    failed: u64,
-    end: Option<End>,
-    /// Batches handed out, and the rows in them.
-    taken: u64,
-    delivered: u64,
-    /// Rows that are filled and not handed out.
-    ready: u64,
-    next_slot: u64,
-    slots: VecDeque<Slot<M, R, F>>,
-    /// Unordered: rows given back by a failed transform, to be drawn first.
-    holes: Vec<Place>,
-    /// Unordered: failures not told yet, in the order of their arrival.
-    failures: VecDeque<F>,
-}
-
-/// One batch in the making.
-#[derive(Debug)]
-struct Slot<M, R, F> {
-    id: u64,
-    /// Bound when the first row is claimed.
-    memory: Option<M>,
-    rows: Vec<Row<R, F>>,
-    /// Unordered: rows drawn so far.
-    drawn: usize,
-    ready: usize,
-    failed: usize,
-}
-
 impl Walk {
-    fn length(self) -> Option<u64> {
+    pub(super) fn length(self) -> Option<u64> {
         match self {
             Walk::Ended { length } => Some(length),
             Walk::UnderWay | Walk::Broken => None,
         }
     }
-}
-
-impl<M, R, F> Slot<M, R, F> {
-    /// Unordered, a batch whose rows have all been given back.
-    fn is_empty(&self) -> bool {
-        self.ready + self.failed == 0
-    }
-}
-
-#[derive(Debug)]
-enum Row<R, F> {
-    Empty,
-    Claimed,
-    Ready(R),
-    Failed(F),
 }
 
 /// What there is for the consumer.
@@ -158,41 +94,6 @@ pub(crate) enum Take<M, R, F> {
     Broken(Error),
     /// No epoch is under way or announced.
     Idle,
-}
-
-/// A batch whose keys are all settled.
-#[derive(Debug)]
-pub(crate) struct Settled<M, R, F> {
-    pub(crate) epoch: u64,
-    /// Number of the batch in its epoch.
-    pub(crate) batch: u64,
-    /// `None` when every sample failed.
-    pub(crate) memory: Option<M>,
-    rows: Vec<Row<R, F>>,
-    /// Positions of the epoch, when known.
-    pub(crate) length: Option<u64>,
-}
-
-impl<M, R, F> Settled<M, R, F> {
-    /// Rows of the batch, filled or not.
-    pub(crate) fn row_count(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Tells each ready row with its place in the memory, ascending, to `ready`;
-    /// and the failed samples, by position. Left to the consumer, since it takes
-    /// its time and needs no lock.
-    pub(crate) fn sort(&mut self, mut ready: impl FnMut(usize, R)) -> Vec<F> {
-        let mut failures = Vec::new();
-        for (place, row) in self.rows.drain(..).enumerate() {
-            match row {
-                Row::Ready(row) => ready(place, row),
-                Row::Failed(failure) => failures.push(failure),
-                Row::Empty | Row::Claimed => {}
-            }
-        }
-        failures
-    }
 }
 
 /// How an epoch ended.
@@ -366,7 +267,7 @@ impl<M, R, F> State<M, R, F> {
         let shape = self.shape;
         let epoch = self.live(id)?;
         let place = epoch.draw(&shape, position);
-        let slot = epoch.slot(place.slot)?;
+        let slot = epoch.slot(place)?;
         debug_assert!(matches!(slot.rows[place.row], Row::Empty));
         slot.rows[place.row] = Row::Claimed;
         Some((place, slot.memory.get_or_insert_with(bind)))
@@ -375,7 +276,7 @@ impl<M, R, F> State<M, R, F> {
     /// The sample's row is filled.
     pub(crate) fn ready(&mut self, id: EpochId, place: Place, row: R) {
         let Some(epoch) = self.settle(id) else { return };
-        if let Some(slot) = epoch.slot(place.slot) {
+        if let Some(slot) = epoch.slot(place) {
             slot.rows[place.row] = Row::Ready(row);
             slot.ready += 1;
             epoch.ready += 1;
@@ -389,14 +290,14 @@ impl<M, R, F> State<M, R, F> {
         epoch.failed += 1;
         if shape.ordered {
             let place = epoch.draw(&shape, position);
-            if let Some(slot) = epoch.slot(place.slot) {
+            if let Some(slot) = epoch.slot(place) {
                 slot.rows[place.row] = Row::Failed(why);
                 slot.failed += 1;
             }
             return;
         }
         if let Some(place) = claimed {
-            if let Some(slot) = epoch.slot(place.slot) {
+            if let Some(slot) = epoch.slot(place) {
                 slot.rows[place.row] = Row::Empty;
             }
             epoch.holes.push(place);
@@ -408,7 +309,7 @@ impl<M, R, F> State<M, R, F> {
     pub(crate) fn unclaim(&mut self, id: EpochId, place: Place) {
         let ordered = self.shape.ordered;
         let Some(epoch) = self.live(id) else { return };
-        if let Some(slot) = epoch.slot(place.slot) {
+        if let Some(slot) = epoch.slot(place) {
             slot.rows[place.row] = Row::Empty;
         }
         if !ordered {
@@ -516,194 +417,5 @@ impl<M, R, F> State<M, R, F> {
     /// Tickets that are out, cancelled epochs included.
     pub(crate) fn outstanding(&self) -> u64 {
         self.epochs.iter().map(Epoch::outstanding).sum()
-    }
-}
-
-impl<M, R, F> Epoch<M, R, F> {
-    fn new(id: EpochId, number: u64) -> Self {
-        Epoch {
-            id,
-            number,
-            live: true,
-            granted: 0,
-            settled: 0,
-            failed: 0,
-            end: None,
-            taken: 0,
-            delivered: 0,
-            ready: 0,
-            next_slot: 0,
-            slots: VecDeque::new(),
-            holes: Vec::new(),
-            failures: VecDeque::new(),
-        }
-    }
-
-    /// A cancelled epoch keeps its batches until its last ticket is back, so
-    /// that they still count: a thread may be writing into one.
-    fn cancel(&mut self) {
-        self.live = false;
-        self.failures.clear();
-    }
-
-    fn outstanding(&self) -> u64 {
-        self.granted - self.settled
-    }
-
-    /// Batches that this epoch occupies.
-    fn batches(&self, shape: &Shape) -> u64 {
-        // A gap that a failed transform left keeps its batch open although the
-        // rows would fit into fewer.
-        let batches = self.rows(shape).div_ceil(shape.batch_size as u64);
-        (batches - self.taken).max(self.slots.len() as u64)
-    }
-
-    /// Tickets that can be granted before the epoch occupies more than `batches`.
-    fn room(&self, shape: &Shape, batches: u64) -> u64 {
-        if self.slots.len() as u64 > batches {
-            return 0;
-        }
-        ((self.taken + batches) * shape.batch_size as u64).saturating_sub(self.rows(shape))
-    }
-
-    /// Rows that the granted samples take, in batches handed out and others.
-    fn rows(&self, shape: &Shape) -> u64 {
-        // Ordered, a failed sample keeps its row; unordered, it never had one.
-        let excess = self.failures.len().saturating_sub(MOST_UNTOLD) as u64;
-        let failed = if shape.ordered { 0 } else { self.failed - excess };
-        self.granted - failed
-    }
-
-    fn push_slot(&mut self, shape: &Shape) {
-        let mut rows = Vec::with_capacity(shape.batch_size);
-        rows.resize_with(shape.batch_size, || Row::Empty);
-        let id = self.next_slot;
-        self.next_slot += 1;
-        self.slots.push_back(Slot { id, memory: None, rows, drawn: 0, ready: 0, failed: 0 });
-    }
-
-    /// The place of a sample: by its position, or the next free one.
-    fn draw(&mut self, shape: &Shape, position: u64) -> Place {
-        if shape.ordered {
-            let size = shape.batch_size as u64;
-            return Place { slot: position / size, row: (position % size) as usize };
-        }
-        if let Some(hole) = self.holes.pop() {
-            return hole;
-        }
-        if self.slots.back().is_none_or(|slot| slot.drawn == shape.batch_size) {
-            self.push_slot(shape);
-        }
-        let last = self.slots.len() - 1;
-        let slot = &mut self.slots[last];
-        slot.drawn += 1;
-        Place { slot: slot.id, row: slot.drawn - 1 }
-    }
-
-    fn slot(&mut self, id: u64) -> Option<&mut Slot<M, R, F>> {
-        let at = self.slots.binary_search_by_key(&id, |slot| slot.id).ok()?;
-        self.slots.get_mut(at)
-    }
-
-    fn length(&self) -> Option<u64> {
-        match self.end {
-            Some(End::Length(length)) => Some(length),
-            _ => None,
-        }
-    }
-
-    /// Every granted ticket is back and there will be no more.
-    fn all_settled(&self) -> bool {
-        self.end.is_some() && self.settled == self.granted
-    }
-
-    /// Nothing is left to deliver. What a broken source leaves unfilled is not
-    /// delivered.
-    fn is_finished(&self) -> bool {
-        let broken = matches!(self.end, Some(End::Broken(_)));
-        self.all_settled() && (broken || self.slots.iter().all(Slot::is_empty))
-    }
-
-    /// Whether a failure can be judged now. The walk's end is enough: waiting
-    /// until all is granted would be waiting for the consumer, who waits here.
-    fn can_judge(&self, shape: &Shape, walk: Walk) -> bool {
-        !shape.failures_need_length || walk != Walk::UnderWay || self.end.is_some()
-    }
-
-    /// The position among `slots` of the batch to hand out next, if one can be.
-    fn complete(&self, shape: &Shape, walk: Walk) -> Option<usize> {
-        if !shape.ordered {
-            let full = self.slots.iter().position(|slot| slot.ready == shape.batch_size);
-            let at_the_end = self.all_settled() && self.length().is_some();
-            let rest = || self.slots.iter().position(|slot| !slot.is_empty());
-            return full.or_else(|| at_the_end.then(rest).flatten());
-        }
-        let front = self.slots.front()?;
-        let done = self.is_settled(front, shape);
-        (done && (front.failed == 0 || self.can_judge(shape, walk))).then_some(0)
-    }
-
-    /// Ordered: whether every key of the slot is settled.
-    fn is_settled(&self, slot: &Slot<M, R, F>, shape: &Shape) -> bool {
-        let size = shape.batch_size as u64;
-        let keys = match self.length() {
-            Some(length) => size.min(length.saturating_sub(slot.id * size)),
-            None => size,
-        };
-        (slot.ready + slot.failed) as u64 == keys
-    }
-
-    fn waiting(&self, shape: &Shape) -> usize {
-        let is_waiting = |slot: &&Slot<M, R, F>| match shape.ordered {
-            true => self.is_settled(slot, shape),
-            false => slot.ready == shape.batch_size || (self.all_settled() && !slot.is_empty()),
-        };
-        self.slots.iter().filter(is_waiting).count()
-    }
-
-    fn take(
-        &mut self,
-        shape: &Shape,
-        at: usize,
-        copy: impl FnMut(&M, usize, &M, usize),
-    ) -> Settled<M, R, F> {
-        if !shape.ordered {
-            self.fill_gaps(at, shape, copy);
-        }
-        let (epoch, batch, length) = (self.number, self.taken, self.length());
-        let mut settled = Settled { epoch, batch, memory: None, rows: Vec::new(), length };
-        if let Some(slot) = self.slots.remove(at) {
-            let ready = slot.ready as u64;
-            (settled.memory, settled.rows) = (slot.memory, slot.rows);
-            self.ready -= ready;
-            self.delivered += ready;
-        }
-        self.taken += 1;
-        settled
-    }
-
-    /// Unordered, at the end: rows of the last batch move into the gaps of the
-    /// one handed out, so that only the last is short.
-    fn fill_gaps(&mut self, at: usize, shape: &Shape, mut copy: impl FnMut(&M, usize, &M, usize)) {
-        while self.slots[at].ready < shape.batch_size && at + 1 < self.slots.len() {
-            let Some(mut donor) = self.slots.pop_back() else { return };
-            let slot = &mut self.slots[at];
-            let gaps = (0..slot.rows.len()).filter(|&row| matches!(slot.rows[row], Row::Empty));
-            let gaps: Vec<usize> = gaps.collect();
-            let given = (0..donor.rows.len()).rev();
-            let given: Vec<usize> =
-                given.filter(|&row| matches!(donor.rows[row], Row::Ready(_))).collect();
-            for (&to, &from) in gaps.iter().zip(&given) {
-                if let (Some(source), Some(target)) = (&donor.memory, &slot.memory) {
-                    copy(source, from, target, to);
-                }
-                slot.rows[to] = std::mem::replace(&mut donor.rows[from], Row::Empty);
-                slot.ready += 1;
-                donor.ready -= 1;
-            }
-            if donor.ready > 0 {
-                self.slots.push_back(donor);
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::epoch::*;
 use super::state::*;
 
 /// Memory of one batch: which sample wrote each row.
@@ -258,14 +259,13 @@ impl Model {
         let mut awake = true;
         for _ in 0..100_000 {
             let granted = awake && self.grant();
-            let settled = self.out.first().copied();
+            let first = self.out.first().copied();
             self.ready(0);
-            let cancelled = settled.is_some_and(|out| !self.state.is_live(out.id));
+            let cancelled = first.is_some_and(|out| !self.state.is_live(out.id));
             let low = self.state.runs_low() && self.state.has_room();
             let taken = self.take();
             awake = granted || cancelled || low || taken && self.state.has_good_room();
-            let settled = settled.is_some();
-            if !granted && !settled && !taken {
+            if !granted && first.is_none() && !taken {
                 assert_eq!(self.state.outstanding(), 0);
                 assert!(matches!(self.state.take(|_, _, _, _| ()), Take::Idle));
                 return;

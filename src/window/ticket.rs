@@ -1,0 +1,104 @@
+//! Tickets: one for each sample that is granted.
+
+use std::sync::{Arc, MutexGuard};
+
+use super::{Arrived, EpochId, Inner, Place, Window};
+use crate::batch::{Row, Rows};
+use crate::element::Element;
+use crate::error::{Error, SampleError};
+use crate::stats::EpochCounters;
+
+/// The right to settle one position of an epoch exactly once. Dropped
+/// unsettled, it ends the run, since a sample has been lost; in a cancelled
+/// epoch it counts for nothing.
+#[derive(Debug)]
+pub(crate) struct Ticket<T: Element> {
+    window: Arc<Window<T>>,
+    id: EpochId,
+    pub(crate) epoch: u64,
+    pub(crate) position: u64,
+    pub(crate) counters: Arc<EpochCounters>,
+    settled: bool,
+}
+
+impl<T: Element> Ticket<T> {
+    pub(super) fn new(
+        window: Arc<Window<T>>,
+        id: EpochId,
+        position: u64,
+        counters: Arc<EpochCounters>,
+    ) -> Self {
+        Ticket { window, id, epoch: counters.number, position, counters, settled: false }
+    }
+
+    pub(crate) fn epoch_id(&self) -> EpochId {
+        self.id
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.window.is_live(self.id)
+    }
+
+    /// The row for this sample; `None` when the epoch has been cancelled. Never
+    /// waits.
+    pub(crate) fn claim(&self) -> Option<(Place, Row<T>)> {
+        let Window { pool, row_len, .. } = &*self.window;
+        let mut inner = self.window.lock();
+        let bind = || Arc::new(Rows::new(pool.take(), *row_len));
+        let (place, rows) = inner.state.claim(self.id, self.position, bind)?;
+        let row = rows.claim(place.row)?;
+        Some((place, row))
+    }
+
+    /// Gives a claimed row back; the sample goes on, as a substitute.
+    pub(crate) fn unclaim(&self, place: Place) {
+        self.window.lock().state.unclaim(self.id, place);
+    }
+
+    /// The row is filled.
+    pub(crate) fn ready(mut self, place: Place, row: Row<T>, arrived: Arrived) {
+        // Before the batch can be taken, which needs its memory back.
+        drop(row);
+        self.settled = true;
+        let mut inner = self.window.lock();
+        inner.state.ready(self.id, place, arrived);
+        self.after_settling(inner);
+    }
+
+    /// The sample failed; `place` is its row, if it had claimed one.
+    pub(crate) fn fail(mut self, place: Option<Place>, error: SampleError) {
+        self.settled = true;
+        let mut inner = self.window.lock();
+        inner.state.fail(self.id, self.position, place, error);
+        self.after_settling(inner);
+        // Unordered, a failure makes room for another sample.
+        self.window.changed.notify_one();
+    }
+
+    fn after_settling(&self, mut inner: MutexGuard<'_, Inner<T>>) {
+        inner.look_for_held_back();
+        // The last ticket of a cancelled epoch makes room for the next.
+        let cancelled = !self.is_live();
+        let low = inner.calls_granter(|state| state.runs_low() && state.has_room());
+        self.window.wake_if_takeable(inner);
+        if low || cancelled {
+            self.window.changed.notify_one();
+        }
+    }
+}
+
+impl<T: Element> Drop for Ticket<T> {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        let mut inner = self.window.lock();
+        if inner.state.give_up(self.id) {
+            let what = format!("sample {} of epoch {} was lost", self.position, self.epoch);
+            inner.error.get_or_insert_with(|| Error::lost(what));
+            self.window.wake(inner);
+        } else {
+            self.after_settling(inner);
+        }
+    }
+}
