@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use crate::cache;
 use crate::config::{
-    Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order, Resolved, Size,
+    Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order, Resolved,
+    Sampling, Shard, Size, Uneven,
 };
 use crate::decode::{Decode, StandardDecoder};
 use crate::element::Element;
 use crate::error::Result;
 use crate::loader::{Loader, Parts};
 use crate::preprocess::Preprocessor;
+use crate::resume::Resume;
 use crate::source::Source;
 use crate::transform::{Look, Scaler, Transform};
 
@@ -43,12 +45,14 @@ pub struct LoaderBuilder<T: Element = f32> {
     source: Arc<dyn Source>,
     decoder: Option<Arc<dyn Decode>>,
     config: Config,
+    resume: Option<Resume>,
     element: PhantomData<fn() -> T>,
 }
 
 impl LoaderBuilder {
     pub(crate) fn new(source: Arc<dyn Source>) -> Self {
-        LoaderBuilder { source, decoder: None, config: Config::default(), element: PhantomData }
+        let (decoder, resume, config) = Default::default();
+        LoaderBuilder { source, decoder, config, resume, element: PhantomData }
     }
 }
 
@@ -118,11 +122,102 @@ impl<T: Element> LoaderBuilder<T> {
     /// take half the memory, `.dtype::<u8>()` makes batches of levels, a quarter
     /// of it. Changes the type, and the scale of `u8`.
     pub fn dtype<U: Element>(self) -> LoaderBuilder<U> {
-        let LoaderBuilder { source, decoder, config, .. } = self;
-        LoaderBuilder { source, decoder, config, element: PhantomData }
+        let LoaderBuilder { source, decoder, config, resume, .. } = self;
+        LoaderBuilder { source, decoder, config, resume, element: PhantomData }
     }
 
-    /// Whether batches follow the source's order. Default
+    /// Every epoch in another order, a true permutation of all samples, decided by
+    /// `seed` and the epoch's number; off by default. The seed is that of
+    /// everything random ([`seed`](Self::seed)). The order is computed, not
+    /// stored: any number of samples takes no memory. The first batch waits for the
+    /// end of the walk. Changes results.
+    ///
+    /// ```
+    /// # let photos = infeed::doc::photos();
+    /// use infeed::Loader;
+    ///
+    /// let mut loader = Loader::folder(&photos).size(32, 32).batch_size(4).shuffle(7).build()?;
+    /// let mut order = |epoch| -> infeed::Result<Vec<u64>> {
+    ///     let batches = loader.epoch(epoch)?.collect::<infeed::Result<Vec<_>>>()?;
+    ///     Ok(batches.iter().flat_map(|batch| batch.samples()).map(|s| s.index()).collect())
+    /// };
+    /// let (third, fourth) = (order(3)?, order(4)?);
+    /// assert_ne!(third, fourth);
+    /// assert_eq!(third, order(3)?);
+    /// # Ok::<(), infeed::Error>(())
+    /// ```
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.config.sampling = Sampling::Shuffle;
+        self.config.seed = seed;
+        self
+    }
+
+    /// Which samples an epoch has, in which order: [`shuffle`](Self::shuffle), or
+    /// samples drawn by weights. Default [`Sampling::Sequential`], which streams
+    /// while the walk goes on. Changes results.
+    ///
+    /// ```
+    /// # let photos = infeed::doc::photos();
+    /// use infeed::{Loader, Sampling, Weights};
+    ///
+    /// // Every class equally often, however few pictures it has.
+    /// let balanced = Sampling::Weighted { weights: Weights::Balanced, samples: Some(100) };
+    /// let mut loader = Loader::folder(&photos).size(32, 32).sampling(balanced).build()?;
+    /// let images: usize = loader.epoch(0)?.map(|batch| batch.map_or(0, |batch| batch.len())).sum();
+    /// assert_eq!(images, 100);
+    /// # Ok::<(), infeed::Error>(())
+    /// ```
+    pub fn sampling(mut self, sampling: Sampling) -> Self {
+        self.config.sampling = sampling;
+        self
+    }
+
+    /// Takes the part of one of several processes, each with the same
+    /// configuration but for its `rank`, of `world` altogether: after the shuffle,
+    /// every `world`-th sample. All together deliver each sample exactly once an
+    /// epoch, and each the same number of batches ([`uneven`](Self::uneven)).
+    /// Default 0 of 1, all there is. The first batch of more than one waits for the
+    /// end of the walk. Changes results.
+    pub fn shard(mut self, rank: u32, world: u32) -> Self {
+        self.config.shard = Ok(Shard { rank, world });
+        self
+    }
+
+    /// [`shard`](Self::shard) with the rank that the launcher has set: torchrun,
+    /// Open MPI, PMI, Slurm or a Kubernetes indexed job
+    /// ([`Shard::from_env`] says by which variables). Without a launcher
+    /// [`build`](Self::build) refuses it, since every process would take everything;
+    /// a program that is also started alone asks [`Shard::from_env`] itself.
+    pub fn shard_from_env(mut self) -> Self {
+        self.config.shard = Shard::launched();
+        self
+    }
+
+    /// What becomes of the last samples of an epoch when the ranks cannot have
+    /// equally many. Default [`Uneven::Pad`]: nothing is lost. Of no effect in a
+    /// world of one. Changes results.
+    pub fn uneven(mut self, uneven: Uneven) -> Self {
+        self.config.uneven = uneven;
+        self
+    }
+
+    /// Goes on where an earlier run stood: [`Batch::state`](crate::Batch::state)
+    /// of the last batch that counts, or the states of all ranks ([`Resume`]). The
+    /// epoch of that batch begins with exactly the next sample
+    /// ([`Loader::first_epoch`] says which it is); nothing that was consumed is
+    /// read. Threads, readers, prefetch depth and batch size may differ from the
+    /// earlier run's, and so may the number of ranks. Default: from the beginning.
+    ///
+    /// [`build`](Self::build) waits for the end of the walk, and refuses a state
+    /// of another order ([`ErrorKind::Resume`](crate::ErrorKind::Resume)): another
+    /// seed or sampling, or a source with other samples, by their names in their
+    /// order and, where the listing has them, their sizes.
+    pub fn resume(mut self, resume: impl Into<Resume>) -> Self {
+        self.resume = Some(resume.into());
+        self
+    }
+
+    /// Whether batches follow the epoch's order. Default
     /// [`Order::Ordered`]: byte-identical output for any number of threads.
     /// Unordered, a slow sample holds nothing back. Changes results (the order
     /// alone).
@@ -311,7 +406,8 @@ impl<T: Element> LoaderBuilder<T> {
         let config = self.config.resolve::<T>()?;
         let (decoder, transform) = (self.made_decoder(), transform(&config));
         let cache = cache::Cache::open(&config, &self.source.root(), &*decoder)?;
-        Loader::start(Parts { source: self.source, decoder, transform, cache, config })
+        let LoaderBuilder { source, resume, .. } = self;
+        Loader::start(Parts { source, decoder, transform, cache, config, resume })
     }
 
     /// Checks every knob without starting anything.

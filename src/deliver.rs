@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::config::{OnError, Resolved};
 use crate::element::Element;
 use crate::error::{Error, Result, SampleError};
+use crate::resume::Tracker;
 use crate::stats::{EpochCounters, EpochStats};
 use crate::window::{Assembled, Assembly, Taken, Totals, Window};
 
@@ -28,6 +29,7 @@ pub(crate) struct Delivery<T: Element> {
     /// What is to be told before anything else is taken.
     pending: VecDeque<Told<T>>,
     current: Current,
+    tracker: Tracker,
     failures: Vec<SampleError>,
     /// Nothing more comes from the window.
     over: bool,
@@ -78,6 +80,7 @@ impl<T: Element> Delivery<T> {
     pub(crate) fn new(
         window: &Arc<Window<T>>,
         config: &Resolved,
+        tracker: Tracker,
         row_shape: [usize; 3],
         epochs: Range<u64>,
     ) -> Self {
@@ -90,6 +93,7 @@ impl<T: Element> Delivery<T> {
             epochs,
             pending: VecDeque::new(),
             current: Current::default(),
+            tracker,
             failures: Vec::new(),
             over,
             now: Instant::now(),
@@ -100,6 +104,9 @@ impl<T: Element> Delivery<T> {
     pub(crate) fn step(&mut self, patience: &Patience<'_>) -> Option<Step<T>> {
         self.now = Instant::now();
         if !self.is_over() {
+            if self.current.epoch != Some(self.epochs.start) {
+                self.tracker.begin(self.epochs.start);
+            }
             self.current.call(self.epochs.start, self.now);
         }
         loop {
@@ -123,7 +130,10 @@ impl<T: Element> Delivery<T> {
             };
             self.now = Instant::now();
             match taken {
-                Taken::Failure { failure, length } => self.judge(vec![failure], length),
+                Taken::Failure { failure, length } => {
+                    self.tracker.failed(failure.key());
+                    self.judge(vec![failure], length);
+                }
                 Taken::Batch(assembly, counters) => self.receive(assembly, counters),
                 Taken::EpochEnd(totals) => {
                     self.end_epoch();
@@ -147,7 +157,8 @@ impl<T: Element> Delivery<T> {
             Ok(assembled) => assembled,
             Err(error) => return self.end_run(error),
         };
-        let Assembled { epoch, batch: index, length, buffer, samples, failures } = assembled;
+        let Assembled { epoch, batch: number, length, buffer, samples, failures } = assembled;
+        let index = self.tracker.batches_before() + number;
         let Some(buffer) = buffer else {
             let last = failures.last().map(ToString::to_string).unwrap_or_default();
             self.judge(failures, length);
@@ -162,7 +173,9 @@ impl<T: Element> Delivery<T> {
         }
         let [a, b, c] = self.row_shape;
         let shape = [samples.len(), a, b, c];
-        let batch = Batch::new(buffer, shape, self.config.layout, samples, epoch, index);
+        let standing = self.tracker.batch(number, &samples);
+        let layout = self.config.layout;
+        let batch = Batch::new(buffer, shape, layout, samples, epoch, index, standing);
         self.now = Instant::now();
         counters.batch.item(size_of_val(batch.as_slice()), self.now - taken);
         self.pending.push_back(Told::Batch(batch));
@@ -238,6 +251,7 @@ impl<T: Element> Delivery<T> {
         let Current { stats, started, .. } = &mut self.current;
         stats.images += batch.len() as u64;
         stats.batches += 1;
+        stats.digest = batch.digest();
         let since_start = started.map(|started| (self.now - started).as_secs_f64());
         stats.first_batch_seconds = stats.first_batch_seconds.or(since_start);
         batch

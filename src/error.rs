@@ -55,6 +55,8 @@ enum Repr {
     Stuck { stuck: usize, readers: usize, path: PathBuf },
     #[error("{what}; this is a defect of infeed or of code plugged into it, please report it")]
     Lost { what: String },
+    #[error("cannot resume: {reason}")]
+    Resume { reason: String },
     #[error("the loader was stopped by its stop handle")]
     Stopped,
     #[error("{what}: {source}")]
@@ -82,6 +84,8 @@ pub enum ErrorKind {
     NoSubstitute,
     /// Too many reads do not come back from the operating system.
     ReadsStuck,
+    /// A saved state does not fit the source or the configuration.
+    Resume,
     /// A thread or a sample was lost.
     Lost,
     /// A [`StopHandle`](crate::StopHandle) stopped the loader.
@@ -145,6 +149,10 @@ impl Error {
         Error::new(Repr::Lost { what: what.into() })
     }
 
+    pub(crate) fn resume(reason: impl Into<String>) -> Self {
+        Error::new(Repr::Resume { reason: reason.into() })
+    }
+
     pub(crate) fn stopped() -> Self {
         Error::new(Repr::Stopped)
     }
@@ -164,6 +172,7 @@ impl Error {
             Repr::EmptyBatch { .. } => ErrorKind::EmptyBatch,
             Repr::Replace { .. } => ErrorKind::NoSubstitute,
             Repr::Stuck { .. } => ErrorKind::ReadsStuck,
+            Repr::Resume { .. } => ErrorKind::Resume,
             Repr::Lost { .. } => ErrorKind::Lost,
             Repr::Stopped => ErrorKind::Stopped,
             Repr::System { .. } => ErrorKind::System,
@@ -362,6 +371,8 @@ struct SampleRepr {
     stage: Stage,
     cause: Cause,
     replaced_by: Option<PathBuf>,
+    /// Its number in this run of the epoch on this rank.
+    key: u64,
 }
 
 impl SampleError {
@@ -373,7 +384,7 @@ impl SampleError {
         stage: Stage,
         cause: Cause,
     ) -> Self {
-        let replaced_by = None;
+        let (replaced_by, key) = Default::default();
         SampleError(Box::new(SampleRepr {
             path,
             index,
@@ -382,7 +393,17 @@ impl SampleError {
             stage,
             cause,
             replaced_by,
+            key,
         }))
+    }
+
+    pub(crate) fn at_key(mut self, key: u64) -> Self {
+        self.0.key = key;
+        self
+    }
+
+    pub(crate) fn key(&self) -> u64 {
+        self.0.key
     }
 
     pub(crate) fn replaced_by(mut self, path: PathBuf) -> Self {
@@ -408,8 +429,8 @@ impl SampleError {
         self.0.epoch
     }
 
-    /// Its position in that epoch: the `position / batch_size`-th batch, ordered,
-    /// is the one that lacks it.
+    /// Its position in that epoch, the same for all ranks. Where there is one, the
+    /// `position / batch_size`-th batch, ordered, is the one that lacks it.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.0.position

@@ -68,6 +68,9 @@ mod batch;
 mod element;
 mod window;
 
+mod digest;
+mod resume;
+
 mod builder;
 mod deliver;
 mod epoch;
@@ -89,14 +92,16 @@ pub use batch::{Batch, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;
 pub use config::{
     Budget, Cache, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
-    OnError, Order, Size,
+    OnError, Order, Sampling, Shard, Size, Uneven, Weights,
 };
+pub use digest::Digest;
 pub use element::{Dtype, Element};
 pub use epoch::{Epoch, EpochStream, Epochs, EpochsStream};
 pub use error::{Cause, CauseKind, Error, ErrorKind, Result, SampleError, Stage};
 pub use half::{bf16, f16};
 pub use loader::{Loader, Monitor, StopHandle};
 pub use preprocess::Preprocessor;
+pub use resume::{Changed, Resume, State};
 pub use source::Folder;
 
 /// The README's examples, compiled and run.

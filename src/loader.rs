@@ -35,6 +35,7 @@ use crate::fence::fence;
 use crate::plan::Plan;
 use crate::read::budget::ByteBudget;
 use crate::read::{Readers, Retries, StuckReads, grant, handoff};
+use crate::resume::{Resume, Tracker, begun, save_listing};
 use crate::source::{Folder, Index, Listing, Source};
 use crate::stats::{Queue, Registry, Stats};
 use crate::transform::{Scaler, Transform};
@@ -68,7 +69,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// seconds each, and that thread is left behind.
 pub struct Loader<T: Element = f32> {
     shared: Arc<Shared<T>>,
-    plan: Plan,
+    plan: Arc<Plan>,
     row_shape: [usize; 3],
     threads: Option<Threads>,
 }
@@ -90,6 +91,7 @@ pub(crate) struct Parts<T: Element> {
     pub(crate) transform: Arc<Transform<T>>,
     pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) config: Resolved,
+    pub(crate) resume: Option<Resume>,
 }
 
 struct Threads {
@@ -114,9 +116,10 @@ impl Loader {
 
 impl<T: Element> Loader<T> {
     pub(crate) fn start(parts: Parts<T>) -> Result<Self> {
-        let Parts { source, decoder, transform, cache, config } = parts;
+        let Parts { source, decoder, transform, cache, config, resume } = parts;
         let changed = Arc::new(Notify::new());
-        let index = Index::new(Arc::clone(&changed));
+        let checkpoint = resume.as_ref().and_then(Resume::listed);
+        let index = Index::new(Arc::clone(&changed)).with_checkpoint(checkpoint);
         let registry = Arc::new(Registry::default());
         let row_len = transform.row_len();
         let buffers = config.prefetch + config.held_batches;
@@ -133,11 +136,7 @@ impl<T: Element> Loader<T> {
             Arc::clone(&registry),
             changed,
         );
-        let plan = Plan {
-            seed: config.seed,
-            batch_size: config.batch_size,
-            last_batch: config.last_batch,
-        };
+        let plan = Arc::new(Plan::new(&config));
         let Size { width, height } = config.size;
         let (width, height) = (width as usize, height as usize);
         let channels = config.color.channels();
@@ -147,8 +146,9 @@ impl<T: Element> Loader<T> {
         };
         let stuck = StuckReads::new(config.readers);
         let shared = Arc::new(Shared { window, index, registry, stuck, cache, config });
-        let threads = Starting { shared: &shared, plan, source: Arc::clone(&source) }
-            .start(decoder, transform)?;
+        let threads =
+            Starting { shared: &shared, plan: Arc::clone(&plan), source: Arc::clone(&source) }
+                .start(decoder, transform)?;
         let loader = Loader { shared, plan, row_shape, threads: Some(threads) };
         // From here on dropping the loader stops everything that was started.
         if loader.shared.index.wait_for_first()? == 0 {
@@ -157,6 +157,12 @@ impl<T: Element> Loader<T> {
             return Err(Error::source_unusable(source.root(), reason));
         }
         loader.check_fingerprints(&*source)?;
+        if let Some(resume) = resume {
+            let Shared { index, config, .. } = &*loader.shared;
+            index.wait_for_end()?;
+            let begun = begun(&resume, config, &loader.plan, index)?;
+            loader.plan.begun.get_or_init(|| begun);
+        }
         Ok(loader)
     }
 
@@ -176,8 +182,9 @@ impl<T: Element> Loader<T> {
         Err(Error::config("cache", &config.cache, reason))
     }
 
-    /// The batches of epoch `number`, from its beginning. Whatever was under way
-    /// before, an epoch forgotten half-way included, is cancelled.
+    /// The batches of epoch `number`, from its beginning, or from where the loader
+    /// was [resumed](LoaderBuilder::resume) in it. Whatever was under way before, an
+    /// epoch forgotten half-way included, is cancelled.
     ///
     /// # Errors
     ///
@@ -219,13 +226,14 @@ impl<T: Element> Loader<T> {
     }
 
     fn begin(&mut self, numbers: Range<u64>) -> Result<Delivery<T>> {
-        let Shared { window, config, stuck, .. } = &*self.shared;
+        let Shared { window, index, config, stuck, .. } = &*self.shared;
         // Those reads keep their permits, so an epoch might wait for ever.
         if let Some((stuck, readers, path)) = stuck.too_many() {
             return Err(Error::stuck(stuck, readers, path));
         }
         window.begin(numbers.clone())?;
-        Ok(Delivery::new(window, config, self.row_shape, numbers))
+        let tracker = Tracker::new(config, Arc::clone(&self.plan), Arc::clone(index));
+        Ok(Delivery::new(window, config, tracker, self.row_shape, numbers))
     }
 
     /// The configuration with every value settled, the memory bound included.
@@ -248,11 +256,43 @@ impl<T: Element> Loader<T> {
         progress.complete.then_some(progress.listed)
     }
 
-    /// The number of batches of an epoch, once the walk has ended; fewer come
-    /// unordered with failing samples.
+    /// The number of batches of a whole epoch here, once the walk has ended; fewer
+    /// come unordered with failing samples.
     #[must_use]
     pub fn batches(&self) -> Option<u64> {
         self.samples().map(|samples| self.plan.batches(samples))
+    }
+
+    /// The number of batches that [`epoch(number)`](Self::epoch) has, once the
+    /// walk has ended: those that are left of a resumed epoch, else all.
+    #[must_use]
+    pub fn batches_of(&self, number: u64) -> Option<u64> {
+        self.samples().map(|samples| self.plan.batches_of(number, samples))
+    }
+
+    /// The first epoch of which something is left: 0, or of a loader that was
+    /// [resumed](LoaderBuilder::resume) the one that goes on. A loop from here on
+    /// is the same for a new run and a resumed one.
+    #[must_use]
+    pub fn first_epoch(&self) -> u64 {
+        let Some(begun) = self.plan.begun.get() else { return 0 };
+        // The walk has ended, or the loader could not have been resumed.
+        let over = self.batches_of(begun.epoch) == Some(0);
+        begun.epoch + u64::from(over)
+    }
+
+    /// Writes the names of the source's samples to a file, one a line, to be kept
+    /// beside a [`State`](crate::State): where the source has changed when it is
+    /// [resumed](crate::Resume::listing), the error can then say what was added
+    /// and removed. Waits for the end of the walk; the file is there whole or not
+    /// at all.
+    ///
+    /// # Errors
+    ///
+    /// What ended the walk, or [`ErrorKind::System`](crate::ErrorKind::System).
+    pub fn save_listing(&self, file: impl AsRef<Path>) -> Result<()> {
+        self.shared.index.wait_for_end()?;
+        save_listing(&self.shared.index, file.as_ref())
     }
 
     /// Figures since the loader was built.
@@ -337,7 +377,7 @@ impl fmt::Debug for StopHandle {
 /// already find the window closed and end by themselves.
 struct Starting<'a, T: Element> {
     shared: &'a Arc<Shared<T>>,
-    plan: Plan,
+    plan: Arc<Plan>,
     source: Arc<dyn Source>,
 }
 
@@ -353,7 +393,7 @@ impl<T: Element> Starting<'_, T> {
             index: Arc::clone(index),
             source: Arc::clone(&self.source),
             cache: cache.clone(),
-            plan: self.plan,
+            plan: Arc::clone(&self.plan),
             encoded: ByteBudget::new(config.memory.encoded_bytes),
             max_file_bytes: config.limits.max_file_bytes,
             permits: Arc::new(Semaphore::new(config.readers)),

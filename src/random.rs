@@ -2,7 +2,7 @@
 
 /// The finaliser of SplitMix64 (Steele, Lea, Flood 2014), with its increment: a
 /// bijection in which each bit of the input changes half of the output.
-fn mix(word: u64) -> u64 {
+pub(crate) fn mix(word: u64) -> u64 {
     let mut z = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -19,7 +19,7 @@ impl Draws {
         Draws(key.iter().fold(0x6a09_e667_f3bc_c908, |hash, word| mix(hash ^ word)))
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }

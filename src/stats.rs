@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 
+use crate::digest::Digest;
+
 /// One stage's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -113,6 +115,8 @@ pub struct EpochStats {
     pub failed: u64,
     /// Failed samples in whose place another stands.
     pub replaced: u64,
+    /// Which samples were delivered; of a resumed epoch also those before.
+    pub digest: Digest,
     /// Samples whose pixels came from the cache.
     pub cache_hits: u64,
     /// Samples that were read although there is a cache.

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array1, Array4, ArrayView1, ArrayView4, ArrayViewMut4};
 
 use crate::config::Layout;
+use crate::digest::Digest;
 use crate::element::Element;
+use crate::resume::{Standing, State};
 
 pub(crate) use pool::{Buffer, Pool};
 pub(crate) use rows::{Row, Rows};
@@ -27,6 +29,8 @@ pub struct Sample {
     pub(crate) label: Option<u32>,
     pub(crate) padding: bool,
     pub(crate) replaces: Option<u64>,
+    /// Its number in this run of the epoch on this rank.
+    pub(crate) key: u64,
 }
 
 impl Sample {
@@ -42,7 +46,8 @@ impl Sample {
         self.index
     }
 
-    /// Its position in the epoch.
+    /// Its position in the epoch, the same for all ranks; from the number of the
+    /// epoch's samples on it is padding.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
@@ -55,8 +60,9 @@ impl Sample {
     }
 
     /// Whether it only fills up the last batch
-    /// ([`LastBatch::Pad`](crate::LastBatch::Pad)), having been delivered
-    /// before.
+    /// ([`LastBatch::Pad`](crate::LastBatch::Pad)) or makes the ranks equal
+    /// ([`Uneven::Pad`](crate::Uneven::Pad)), having its place in the epoch
+    /// elsewhere.
     #[must_use]
     pub fn is_padding(&self) -> bool {
         self.padding
@@ -83,6 +89,7 @@ pub struct Batch<T: Element = f32> {
     samples: Vec<Sample>,
     epoch: u64,
     index: u64,
+    standing: Box<Standing>,
 }
 
 impl<T: Element> Batch<T> {
@@ -95,11 +102,12 @@ impl<T: Element> Batch<T> {
         samples: Vec<Sample>,
         epoch: u64,
         index: u64,
+        standing: Box<Standing>,
     ) -> Self {
         debug_assert!(shape.iter().product::<usize>() <= buffer.as_slice().len());
         let label = |sample: &Sample| sample.label.map_or(NO_LABEL, i64::from);
         let labels = samples.iter().map(label).collect();
-        Batch { buffer, shape, layout, labels, samples, epoch, index }
+        Batch { buffer, shape, layout, labels, samples, epoch, index, standing }
     }
 
     /// The images, row-major: `[n, 3, height, width]` with
@@ -161,6 +169,20 @@ impl<T: Element> Batch<T> {
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index
+    }
+
+    /// Where the run stands after this batch: with it, another run goes on with
+    /// exactly the next sample ([`LoaderBuilder::resume`](crate::LoaderBuilder::resume)).
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.standing.state()
+    }
+
+    /// Which samples the epoch has delivered so far, this batch included; of a
+    /// resumed epoch also those before.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.standing.digest
     }
 
     /// The order of the axes of [`images`](Self::images).

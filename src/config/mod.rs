@@ -7,6 +7,8 @@
 mod bound;
 mod pixels;
 mod policy;
+mod sampling;
+mod shard;
 mod words;
 
 use std::num::NonZeroUsize;
@@ -17,6 +19,8 @@ use serde::{Serialize, Serializer};
 pub use bound::MemoryBound;
 pub use pixels::{Color, CropRatio, CropScale, Filter, Fit, Layout, Normalize, Size};
 pub use policy::{Budget, Cache, LastBatch, Limits, OnError, Order};
+pub use sampling::{Sampling, Weights};
+pub use shard::{Shard, Uneven};
 
 use crate::cache;
 use crate::element::{Dtype, Element};
@@ -54,6 +58,10 @@ pub(crate) struct Config {
     pub(crate) normalize: Normalize,
     pub(crate) layout: Layout,
     pub(crate) color: Color,
+    pub(crate) sampling: Sampling,
+    /// Or why the environment does not tell.
+    pub(crate) shard: Result<Shard>,
+    pub(crate) uneven: Uneven,
     pub(crate) order: Order,
     pub(crate) last_batch: LastBatch,
     pub(crate) on_error: OnError,
@@ -85,6 +93,9 @@ impl Default for Config {
             normalize: Normalize::UNIT,
             layout: Layout::default(),
             color: Color::default(),
+            sampling: Sampling::default(),
+            shard: Ok(Shard::default()),
+            uneven: Uneven::default(),
             order: Order::default(),
             last_batch: LastBatch::default(),
             on_error: OnError::default(),
@@ -131,6 +142,12 @@ pub struct Resolved {
     pub layout: Layout,
     /// Order of the channels.
     pub color: Color,
+    /// Which samples an epoch has, in which order.
+    pub sampling: Sampling,
+    /// The part of each epoch that is taken here.
+    pub shard: Shard,
+    /// What becomes of samples that the ranks cannot share equally.
+    pub uneven: Uneven,
     /// Ordered or unordered.
     pub order: Order,
     /// What becomes of a short last batch.
@@ -196,6 +213,9 @@ impl Config {
             dtype: T::DTYPE,
             layout: self.layout,
             color: self.color,
+            sampling: self.sampling.clone(),
+            shard: self.shard.clone()?,
+            uneven: self.uneven,
             order: self.order,
             last_batch: self.last_batch,
             on_error: self.on_error,
@@ -235,6 +255,7 @@ impl Config {
             );
             return refuse("fit", self.fit, reason);
         }
+        self.check_sampling()?;
         self.check_random()?;
         self.check_normalize::<T>()?;
         self.check_limits()?;
@@ -258,6 +279,29 @@ impl Config {
         if let Some(timeout) = self.read_timeout.filter(|timeout| *timeout > MAX_READ_TIMEOUT) {
             let reason = "expected at most a year, or none to wait for ever";
             return refuse("read_timeout", format_args!("{timeout:?}"), reason);
+        }
+        Ok(())
+    }
+
+    fn check_sampling(&self) -> Result<()> {
+        let shard = self.shard.clone()?;
+        if let Err(reason) = shard.check() {
+            return refuse("shard", shard, reason);
+        }
+        let skips = matches!(self.on_error, OnError::Skip { .. });
+        if shard.world > 1 && self.order == Order::Unordered && skips {
+            let reason = "unordered, a rank on which samples are skipped has fewer batches than \
+                          the others, which then wait for it. Replace failed samples, or choose \
+                          the order ordered";
+            return refuse("on_error", self.on_error, reason);
+        }
+        let Sampling::Weighted { weights, samples } = &self.sampling else { return Ok(()) };
+        if *samples == Some(0) {
+            return refuse("sampling", &self.sampling, "expected at least 1 sample in an epoch");
+        }
+        if !weights.given().iter().all(|weight| weight.is_finite() && *weight >= 0.0) {
+            let reason = "expected weights that are finite numbers, 0 or more";
+            return refuse("sampling", &self.sampling, reason);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What the builder, the command line and the JSON reports share of a plain
 //! enum: its words.
 
-/// Gives a plain enum its words: `Display`, `FromStr` and `Serialize` agree.
+/// Gives a plain enum its words: `Display`, `FromStr` and serde agree.
 macro_rules! words {
     ($type:ident, $field:literal { $($variant:ident = $word:literal),+ $(,)? }) => {
         impl $type {
@@ -36,9 +36,16 @@ macro_rules! words {
             }
         }
 
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                word.parse().map_err(serde::de::Error::custom)
             }
         }
     };

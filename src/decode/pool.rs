@@ -63,6 +63,7 @@ struct Work<T: Element> {
 /// A sample that has been read.
 struct Sample<'a, T: Element> {
     ticket: &'a Ticket<T>,
+    turn: Turn,
     index: u64,
     path: &'a Path,
     encoded: &'a Encoded,
@@ -73,10 +74,6 @@ impl<T: Element> Sample<'_, T> {
     fn keep(&self, cache: &Cache, size: Size, pixels: &[u8]) {
         cache.store(self.index, self.path, self.encoded.fingerprint, size, pixels);
     }
-}
-
-fn turn<T: Element>(ticket: &Ticket<T>) -> Turn {
-    Turn { epoch: ticket.epoch, position: ticket.position }
 }
 
 impl<T: Element> Worker<T> {
@@ -106,14 +103,15 @@ impl<T: Element> Worker<T> {
             return started;
         }
         let mut work = Work::new(started);
-        let index = job.index;
+        let (index, ticket) = (job.index, &job.ticket);
+        let turn = Turn { epoch: ticket.epoch, position: job.position };
         let done = fence(|| match &content {
             Content::Encoded(encoded) => {
-                let sample = Sample { ticket: &job.ticket, index, path: &entry.path, encoded };
+                let sample = Sample { ticket, turn, index, path: &entry.path, encoded };
                 self.fill(&sample, memory, &mut work)
             }
             Content::Kept(kept) => {
-                self.fill_from(kept, &job.ticket, &mut memory.scratch, &mut work);
+                self.fill_from(kept, ticket, turn, &mut memory.scratch, &mut work);
                 Ok(())
             }
         });
@@ -172,21 +170,21 @@ impl<T: Element> Worker<T> {
         match (self.scaler, cache) {
             (Some(scaler), cache) => self.fill_scaled(scaler, sample, opened, cache, memory, work),
             (None, Some(cache)) => self.fill_kept(sample, opened, cache, memory, work),
-            (None, None) => self.fill_at_once(sample.ticket, opened, &mut memory.scratch, work),
+            (None, None) => self.fill_at_once(sample, opened, &mut memory.scratch, work),
         }
     }
 
     /// In one pass from pixels to elements.
     fn fill_at_once(
         &self,
-        ticket: &Ticket<T>,
+        sample: &Sample<'_, T>,
         opened: Opened<'_>,
         scratch: &mut Scratch,
         work: &mut Work<T>,
     ) -> Result<(), Cause> {
         let (len, working) = (opened.memory_bytes(), opened.working_bytes());
         let mut lease = self.lease(len, working, work)?;
-        let turn = turn(ticket);
+        let Sample { ticket, turn, .. } = *sample;
         let wanted = work.transforming(|_| self.transform.begin(opened.form, turn, scratch));
         opened.feed(wanted, &mut lease, &mut |top, pixels| {
             work.transforming(|work| {
@@ -221,7 +219,7 @@ impl<T: Element> Worker<T> {
         work.waiting(|| sample.keep(cache, size, levels));
         work.transforming(|work| {
             if let Some(row) = work.row(sample.ticket) {
-                self.transform.convert(levels, turn(sample.ticket), scratch, row);
+                self.transform.convert(levels, sample.turn, scratch, row);
             }
         });
         Ok(())
@@ -249,7 +247,9 @@ impl<T: Element> Worker<T> {
         if let Some(cache) = cache {
             work.waiting(|| sample.keep(cache, scaled.size, out));
         }
-        work.transforming(|work| self.crop(scaled, out, sample.ticket, scratch, work));
+        work.transforming(|work| {
+            self.crop(scaled, out, (sample.ticket, sample.turn), scratch, work)
+        });
         Ok(())
     }
 
@@ -258,14 +258,18 @@ impl<T: Element> Worker<T> {
         &self,
         kept: &Kept,
         ticket: &Ticket<T>,
+        turn: Turn,
         scratch: &mut Scratch,
         work: &mut Work<T>,
     ) {
         work.transforming(|work| match self.scaler {
-            Some(_) => self.crop(Form::of(kept.size, kept.len()), kept, ticket, scratch, work),
+            Some(_) => {
+                let form = Form::of(kept.size, kept.len());
+                self.crop(form, kept, (ticket, turn), scratch, work);
+            }
             None => {
                 if let Some(row) = work.row(ticket) {
-                    self.transform.convert(kept, turn(ticket), scratch, row);
+                    self.transform.convert(kept, turn, scratch, row);
                 }
             }
         });
@@ -276,12 +280,12 @@ impl<T: Element> Worker<T> {
         &self,
         form: Form,
         pixels: &[u8],
-        ticket: &Ticket<T>,
+        (ticket, turn): (&Ticket<T>, Turn),
         scratch: &mut Scratch,
         work: &mut Work<T>,
     ) {
         if let Some(row) = work.row(ticket) {
-            self.transform.begin(form, turn(ticket), scratch);
+            self.transform.begin(form, turn, scratch);
             self.transform.push(0, pixels, scratch, row);
         }
     }

@@ -8,6 +8,7 @@ use crate::batch::Sample;
 use crate::cache::Kept;
 use crate::element::Element;
 use crate::error::{Cause, SampleError, Stage};
+use crate::plan::Planned;
 use crate::source::{Encoded, Entry};
 use crate::window::{Arrived, Place, Ticket};
 
@@ -17,6 +18,8 @@ pub(crate) struct Job<T: Element> {
     pub(crate) ticket: Ticket<T>,
     /// In the source's order; a substitute's, after a failure.
     pub(crate) index: u64,
+    /// In the epoch, the same for all ranks.
+    pub(crate) position: u64,
     padding: bool,
     /// The index that the plan named, when a substitute stands in for it.
     replaces: Option<u64>,
@@ -49,8 +52,9 @@ pub(crate) struct Retries<T: Element> {
 }
 
 impl<T: Element> Job<T> {
-    pub(crate) fn new(ticket: Ticket<T>, index: u64, padding: bool) -> Self {
-        Job { ticket, index, padding, replaces: None, failures: Vec::new() }
+    pub(crate) fn new(ticket: Ticket<T>, planned: Planned) -> Self {
+        let Planned { index, position, padding } = planned;
+        Job { ticket, index, position, padding, replaces: None, failures: Vec::new() }
     }
 
     /// How many samples have failed for this ticket.
@@ -79,8 +83,9 @@ impl<T: Element> Job<T> {
         place: Option<Place>,
         retries: &Retries<T>,
     ) {
-        let Ticket { epoch, position, .. } = self.ticket;
-        let error = SampleError::new(path, self.index, epoch, position, stage, cause);
+        let (epoch, position) = (self.ticket.epoch, self.position);
+        let error = SampleError::new(path, self.index, epoch, position, stage, cause)
+            .at_key(self.ticket.key);
         tracing::debug!(%error, epoch, position, "sample failed");
         if self.attempt() >= retries.attempts {
             self.ticket.fail(place, error);
@@ -97,11 +102,11 @@ impl<T: Element> Job<T> {
 
     /// Splits into the ticket and what is to be said of its row.
     pub(crate) fn arrive(self, entry: Entry) -> (Ticket<T>, Arrived) {
-        let Job { ticket, index, padding, replaces, failures } = self;
+        let Job { ticket, index, position, padding, replaces, failures } = self;
         let replaced = |error: SampleError| error.replaced_by(entry.path.clone());
         let failures = failures.into_iter().map(replaced).collect();
-        let (label, position) = (entry.label, ticket.position);
-        let sample = Sample { path: entry.path, index, position, label, padding, replaces };
+        let (label, key) = (entry.label, ticket.key);
+        let sample = Sample { path: entry.path, index, position, label, padding, replaces, key };
         (ticket, Arrived { sample, failures })
     }
 }

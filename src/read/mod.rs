@@ -26,7 +26,7 @@ use crate::cache::{Cache, Kept};
 use crate::element::Element;
 use crate::error::{Cause, CauseKind, Error, Stage};
 use crate::fence::{Fenced, fence, fenced};
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Planned, Step};
 use crate::source::{Admission, AdmissionClock, Encoded, Entry, Index, Progress, Source};
 use crate::stats::EpochCounters;
 use crate::window::{End, EpochId, Next, Walk, Window};
@@ -50,7 +50,7 @@ pub(crate) struct Readers<T: Element> {
     pub(crate) index: Arc<Index>,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) cache: Option<Arc<Cache>>,
-    pub(crate) plan: Plan,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) encoded: Arc<ByteBudget>,
     pub(crate) max_file_bytes: u64,
     pub(crate) permits: Arc<Semaphore>,
@@ -115,6 +115,7 @@ pub(crate) async fn grant<T: Element>(
     while !readers.window.is_closed() {
         if walking && readers.index.is_over() {
             walking = false;
+            readers.plan.prepare(&readers.index);
             let walk = readers.walk();
             if let (Some(cache), Walk::Ended { length }) = (&readers.cache, &walk) {
                 cache.expect((*length).min(readers.index.progress().listed));
@@ -171,25 +172,22 @@ impl<T: Element> Readers<T> {
             }
             let Some((next, counters)) = self.window.next() else { return Idle::Window };
             let progress = self.index.progress();
-            let (run, stop) = self.run(next, progress);
+            let (run, stop, wanted) = self.run(next, progress);
             if !run.is_empty() {
                 let now = Instant::now();
                 counters.read.output(counters.waited(*idle_since, now));
                 *idle_since = now;
                 let waiting = &mut self.reads(epochs, next.id).waiting;
                 let tickets = self.window.grant(next, run.len() as u64, &counters);
-                let jobs = tickets.zip(run);
-                waiting.extend(
-                    jobs.map(|(ticket, (index, padding))| Job::new(ticket, index, padding)),
-                );
+                waiting.extend(tickets.zip(run).map(|(ticket, planned)| Job::new(ticket, planned)));
                 continue;
             }
             match stop {
                 Step::End { length } => self.window.close_epoch(next.id, End::Length(length)),
                 _ => {
-                    if let Some(error) = self.index.error() {
+                    if let Some(error) = self.index.error().or_else(|| self.plan.error()) {
                         self.window.close_epoch(next.id, End::Broken(error));
-                    } else if !self.index.want(self.plan.wanted(next.position)) {
+                    } else if !self.index.want(wanted) {
                         return Idle::Listing(counters);
                     }
                 }
@@ -198,18 +196,19 @@ impl<T: Element> Readers<T> {
         Idle::Not
     }
 
-    /// The samples at the next positions, each with whether it is padding; and
-    /// the step behind them.
-    fn run(&self, next: Next, progress: Progress) -> (Vec<(u64, bool)>, Step) {
+    /// The samples at the next keys; the step behind them, and how many samples
+    /// must be listed for the first of them to be known.
+    fn run(&self, next: Next, progress: Progress) -> (Vec<Planned>, Step, u64) {
         let mut run = Vec::with_capacity(RUN.min(next.room) as usize);
-        let mut position = next.position;
+        let epoch = self.plan.epoch(next.epoch, progress);
+        let mut key = next.position;
         loop {
-            match self.plan.step(position, progress.listed, progress.complete) {
-                Step::Sample { index, padding } if (run.len() as u64) < RUN.min(next.room) => {
-                    run.push((index, padding));
-                    position += 1;
+            match epoch.step(key) {
+                Step::Sample(planned) if (run.len() as u64) < RUN.min(next.room) => {
+                    run.push(planned);
+                    key += 1;
                 }
-                stop => return (run, stop),
+                stop => return (run, stop, epoch.wanted(next.position)),
             }
         }
     }
@@ -233,7 +232,7 @@ impl<T: Element> Readers<T> {
     /// Draws the substitute of a failed sample and reads it.
     fn retry(&self, mut job: Job<T>, epochs: &mut Vec<EpochReads<T>>) {
         let samples = self.index.progress().listed;
-        let (epoch, position) = (job.ticket.epoch, job.ticket.position);
+        let (epoch, position) = (job.ticket.epoch, job.position);
         let (planned, attempt) = (job.planned(), job.attempt());
         job.substitute(self.plan.substitute(epoch, position, attempt, planned, samples));
         let id = job.ticket.epoch_id();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::Print;
 use crate::error::Error;
 
 /// One sample as the source listed it.
@@ -32,6 +33,9 @@ struct State {
     folders: Vec<PathBuf>,
     entries: Vec<Compact>,
     classes: Arc<[String]>,
+    print: Print,
+    /// After how many samples the print's hash is wanted, and the hash then.
+    checkpoint: Option<(u64, Option<u64>)>,
     /// The walk has ended, and how.
     end: Option<Result<(), Error>>,
     /// The granter waits for this many samples.
@@ -61,6 +65,13 @@ impl Index {
         Arc::new(Index { state: Mutex::default(), first: Condvar::new(), changed })
     }
 
+    /// Asks, before the walk begins, for the print after so many samples.
+    pub(crate) fn with_checkpoint(self: Arc<Self>, samples: Option<u64>) -> Arc<Self> {
+        self.lock().checkpoint =
+            samples.map(|samples| (samples, (samples == 0).then_some(Print::default().hash)));
+        self
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,6 +95,13 @@ impl Index {
         let name = path.file_name().unwrap_or_default().into();
         let label = label.unwrap_or(UNLABELLED);
         state.entries.push(Compact { folder, label, name });
+        state.print.add(path, None);
+        let State { print, checkpoint, .. } = &mut *state;
+        if let Some((samples, hash)) = checkpoint
+            && *samples == print.samples
+        {
+            *hash = Some(print.hash);
+        }
         let listed = state.entries.len();
         if listed == 1 {
             self.first.notify_all();
@@ -132,6 +150,30 @@ impl Index {
         Progress { listed: state.entries.len() as u64, complete: matches!(state.end, Some(Ok(()))) }
     }
 
+    /// Of the samples listed so far.
+    pub(crate) fn print(&self) -> Print {
+        let state = self.lock();
+        Print { complete: matches!(state.end, Some(Ok(()))), ..state.print }
+    }
+
+    /// The hash of the print that was asked for; `None` where there are fewer
+    /// samples.
+    pub(crate) fn checkpoint(&self) -> Option<u64> {
+        self.lock().checkpoint.and_then(|(_, hash)| hash)
+    }
+
+    /// Waits for the end of the walk, or its error.
+    pub(crate) fn wait_for_end(&self) -> Result<u64, Error> {
+        let mut state = self.lock();
+        loop {
+            match &state.end {
+                Some(Ok(())) => return Ok(state.entries.len() as u64),
+                Some(Err(error)) => return Err(error.clone()),
+                None => state = self.first.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
     /// The granter waits until `wanted` samples are listed. True when they are
     /// already, or the walk has ended, so that there is nothing to wait for.
     pub(crate) fn want(&self, wanted: u64) -> bool {
@@ -160,6 +202,13 @@ impl Index {
         let Compact { folder, label, name } = state.entries.get(usize::try_from(index).ok()?)?;
         let path = state.folders[*folder as usize].join(&**name);
         Some(Entry { path, label: (*label != UNLABELLED).then_some(*label) })
+    }
+
+    /// The class of each sample listed so far.
+    pub(crate) fn labels(&self) -> Vec<Option<u32>> {
+        let state = self.lock();
+        let label = |entry: &Compact| (entry.label != UNLABELLED).then_some(entry.label);
+        state.entries.iter().map(label).collect()
     }
 
     pub(crate) fn classes(&self) -> Arc<[String]> {

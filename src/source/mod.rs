@@ -3,6 +3,8 @@
 
 mod folder;
 mod index;
+mod name;
+mod print;
 
 use std::fmt;
 use std::future::Future;
@@ -19,6 +21,8 @@ use crate::read::budget::{ByteBudget, Lease};
 
 pub use folder::Folder;
 pub(crate) use index::{Entry, Index, Progress};
+pub(crate) use name::{name_bytes, name_hash};
+pub(crate) use print::Print;
 
 /// A set of encoded images in a stable order.
 ///

@@ -8,7 +8,7 @@ use crate::element::Element;
 use crate::error::{Error, SampleError};
 use crate::stats::EpochCounters;
 
-/// The right to settle one position of an epoch exactly once. Dropped
+/// The right to settle one key of an epoch exactly once. Dropped
 /// unsettled, it ends the run, since a sample has been lost; in a cancelled
 /// epoch it counts for nothing.
 #[derive(Debug)]
@@ -16,7 +16,8 @@ pub(crate) struct Ticket<T: Element> {
     window: Arc<Window<T>>,
     id: EpochId,
     pub(crate) epoch: u64,
-    pub(crate) position: u64,
+    /// Its number in this run of the epoch.
+    pub(crate) key: u64,
     pub(crate) counters: Arc<EpochCounters>,
     settled: bool,
 }
@@ -25,10 +26,10 @@ impl<T: Element> Ticket<T> {
     pub(super) fn new(
         window: Arc<Window<T>>,
         id: EpochId,
-        position: u64,
+        key: u64,
         counters: Arc<EpochCounters>,
     ) -> Self {
-        Ticket { window, id, epoch: counters.number, position, counters, settled: false }
+        Ticket { window, id, epoch: counters.number, key, counters, settled: false }
     }
 
     pub(crate) fn epoch_id(&self) -> EpochId {
@@ -45,7 +46,7 @@ impl<T: Element> Ticket<T> {
         let Window { pool, row_len, .. } = &*self.window;
         let mut inner = self.window.lock();
         let bind = || Arc::new(Rows::new(pool.take(), *row_len));
-        let (place, rows) = inner.state.claim(self.id, self.position, bind)?;
+        let (place, rows) = inner.state.claim(self.id, self.key, bind)?;
         let row = rows.claim(place.row)?;
         Some((place, row))
     }
@@ -69,7 +70,7 @@ impl<T: Element> Ticket<T> {
     pub(crate) fn fail(mut self, place: Option<Place>, error: SampleError) {
         self.settled = true;
         let mut inner = self.window.lock();
-        inner.state.fail(self.id, self.position, place, error);
+        inner.state.fail(self.id, self.key, place, error);
         self.after_settling(inner);
         // Unordered, a failure makes room for another sample.
         self.window.changed.notify_one();
@@ -94,7 +95,7 @@ impl<T: Element> Drop for Ticket<T> {
         }
         let mut inner = self.window.lock();
         if inner.state.give_up(self.id) {
-            let what = format!("sample {} of epoch {} was lost", self.position, self.epoch);
+            let what = format!("sample {} of epoch {} was lost", self.key, self.epoch);
             inner.error.get_or_insert_with(|| Error::lost(what));
             self.window.wake(inner);
         } else {

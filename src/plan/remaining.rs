@@ -1,0 +1,183 @@
+//! What is left of a row of positions of which a part has been done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The positions that are left of `0..end`, in order: a few that were left out,
+/// and all from `mark` on. The end is said by whoever asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Plain", into = "Plain")]
+pub(crate) struct Remaining {
+    mark: u64,
+    /// Ascending, below `mark`.
+    missing: Arc<[u64]>,
+}
+
+/// How it is written.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain {
+    mark: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<u64>,
+}
+
+impl From<Remaining> for Plain {
+    fn from(remaining: Remaining) -> Self {
+        Plain { mark: remaining.mark, missing: remaining.missing.to_vec() }
+    }
+}
+
+impl TryFrom<Plain> for Remaining {
+    type Error = &'static str;
+
+    fn try_from(Plain { mark, missing }: Plain) -> Result<Self, Self::Error> {
+        let ascending = missing.is_sorted_by(|a, b| a < b);
+        if !ascending || missing.last().is_some_and(|&last| last >= mark) {
+            return Err("missing positions must ascend and lie below the mark");
+        }
+        Ok(Remaining { mark, missing: missing.into() })
+    }
+}
+
+impl Remaining {
+    /// All from `mark` on, and `missing`, which ascend and lie below it.
+    pub(crate) fn new(mark: u64, missing: Vec<u64>) -> Self {
+        debug_assert!(missing.is_sorted_by(|a, b| a < b));
+        debug_assert!(missing.last().is_none_or(|&last| last < mark));
+        Remaining { mark, missing: missing.into() }
+    }
+
+    /// All from here on are left.
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    pub(crate) fn missing(&self) -> &[u64] {
+        &self.missing
+    }
+
+    /// The position that comes after `nth` others; goes on behind any end.
+    pub(crate) fn at(&self, nth: u64) -> u64 {
+        let missing = self.missing.len() as u64;
+        match self.missing.get(nth as usize) {
+            Some(&position) if nth < missing => position,
+            _ => self.mark + (nth - missing),
+        }
+    }
+
+    /// How many of `0..end` are left.
+    pub(crate) fn count(&self, end: u64) -> u64 {
+        self.missing.len() as u64 + end.saturating_sub(self.mark)
+    }
+
+    /// What is left after the first `count` of them.
+    pub(crate) fn advanced(&self, count: u64) -> Self {
+        let missing = self.missing.len() as u64;
+        if count < missing {
+            let missing = self.missing[count as usize..].into();
+            return Remaining { mark: self.mark, missing };
+        }
+        Remaining { mark: self.mark + (count - missing), missing: Arc::default() }
+    }
+
+    /// What is left when `done` says which of them, counted from 0, were done.
+    pub(crate) fn after(&self, done: &Done) -> Self {
+        let rest = self.advanced(done.mark);
+        if done.gaps.is_empty() {
+            return rest;
+        }
+        let gaps = done.gaps.iter().map(|&gap| self.at(gap));
+        let missing: Vec<u64> = gaps.chain(rest.missing.iter().copied()).collect();
+        Remaining::new(rest.mark, missing)
+    }
+}
+
+/// Which of `0, 1, 2, ..` have been done, in any order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Done {
+    /// Nothing from here on has been done.
+    mark: u64,
+    /// Below `mark`, and not done.
+    gaps: BTreeSet<u64>,
+}
+
+impl Done {
+    /// All below `mark`.
+    pub(crate) fn up_to(&mut self, mark: u64) {
+        self.mark = mark;
+        self.gaps.clear();
+    }
+
+    pub(crate) fn add(&mut self, number: u64) {
+        if number < self.mark {
+            self.gaps.remove(&number);
+        } else {
+            self.gaps.extend(self.mark..number);
+            self.mark = number + 1;
+        }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.mark - self.gaps.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn listed(remaining: &Remaining, end: u64) -> Vec<u64> {
+        (0..remaining.count(end)).map(|nth| remaining.at(nth)).collect()
+    }
+
+    proptest! {
+        /// Whatever is done, in steps, the rest is what was not done.
+        #[test]
+        fn what_was_done_is_what_is_not_left(
+            end in 0_u64..60,
+            steps in proptest::collection::vec(proptest::collection::vec(0_u64..60, 0..20), 0..4),
+            counts in proptest::collection::vec(0_u64..10, 0..4),
+        ) {
+            let (mut left, mut remaining) = ((0..end).collect::<Vec<_>>(), Remaining::default());
+            for step in steps {
+                let mut done = Done::default();
+                let mut numbers: Vec<u64> =
+                    step.into_iter().filter(|&number| number < left.len() as u64).collect();
+                numbers.iter().for_each(|&number| done.add(number));
+                numbers.sort_unstable();
+                numbers.dedup();
+                prop_assert_eq!(done.count(), numbers.len() as u64);
+                remaining = remaining.after(&done);
+                for number in numbers.into_iter().rev() {
+                    left.remove(number as usize);
+                }
+                prop_assert_eq!(listed(&remaining, end), left.clone());
+            }
+            for count in counts {
+                let count = count.min(left.len() as u64);
+                remaining = remaining.advanced(count);
+                left.drain(..count as usize);
+                prop_assert_eq!(listed(&remaining, end), left.clone());
+            }
+            let written = serde_json::to_string(&remaining).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Remaining>(&written).unwrap(), remaining);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_read() {
+        for wrong in [
+            r#"{"mark":3,"missing":[3]}"#,
+            r#"{"mark":3,"missing":[1,1]}"#,
+            r#"{"mark":3,"missing":[2,1]}"#,
+            r#"{"mark":-1}"#,
+            r#"{"mark":1,"other":2}"#,
+        ] {
+            assert!(serde_json::from_str::<Remaining>(wrong).is_err(), "{wrong}");
+        }
+    }
+}

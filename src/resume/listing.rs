@@ -1,0 +1,120 @@
+//! The names of a source's samples in a file, to say later what has changed.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::source::{Index, name_bytes};
+
+/// Names that are told of what was added, and of what was removed.
+const NAMED: usize = 3;
+
+/// Writes one name a line, in the source's order, through a temporary name.
+pub(crate) fn save(index: &Index, path: &Path) -> Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let write = || {
+        let mut out = BufWriter::new(File::create(&temporary)?);
+        for at in 0.. {
+            let Some(entry) = index.entry(at) else { break };
+            writeln!(out, "{}", escaped(&name_bytes(&entry.path)))?;
+        }
+        out.into_inner()?.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|error| {
+        let what = format!("the listing cannot be written to {}", path.display());
+        Error::system(what, error)
+    })
+}
+
+/// What the source has now and had not when the file was written, and the other
+/// way round, in words. An error where the file cannot be read.
+pub(super) fn difference(index: &Index, path: &Path) -> std::io::Result<String> {
+    let mut saved = HashSet::new();
+    for line in BufReader::new(File::open(path)?).lines() {
+        saved.insert(line?);
+    }
+    let mut added = Names::default();
+    for at in 0.. {
+        let Some(entry) = index.entry(at) else { break };
+        let name = escaped(&name_bytes(&entry.path));
+        if !saved.remove(&name) {
+            added.add(name);
+        }
+    }
+    let mut gone: Vec<String> = saved.into_iter().collect();
+    gone.sort_unstable();
+    let mut removed = Names::default();
+    gone.into_iter().for_each(|name| removed.add(name));
+    if added.count + removed.count == 0 {
+        return Ok("its samples are the same, but their order or their sizes are not".to_owned());
+    }
+    Ok(format!("{} added{added}, {} removed{removed}", added.count, removed.count))
+}
+
+#[derive(Default)]
+struct Names {
+    count: u64,
+    first: Vec<String>,
+}
+
+impl Names {
+    fn add(&mut self, name: String) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(name);
+        }
+    }
+}
+
+impl std::fmt::Display for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let more = if self.count > self.first.len() as u64 { ", .." } else { "" };
+        write!(f, " ({}{more})", self.first.join(", "))
+    }
+}
+
+/// A name in one line of text: what is not UTF-8, control characters and `%` as
+/// `%` and two hexadecimal digits a byte.
+fn escaped(name: &[u8]) -> String {
+    let mut line = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                '%' => line.push_str("%25"),
+                letter if letter.is_control() => {
+                    let mut bytes = [0; 4];
+                    percent(&mut line, letter.encode_utf8(&mut bytes).as_bytes());
+                }
+                letter => line.push(letter),
+            }
+        }
+        percent(&mut line, chunk.invalid());
+    }
+    line
+}
+
+fn percent(line: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        line.push_str(&format!("%{byte:02X}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_line() {
+        assert_eq!(escaped(b"cats/1.jpg"), "cats/1.jpg");
+        assert_eq!(escaped("köter/50%\n.jpg".as_bytes()), "köter/50%25%0A.jpg");
+        assert_eq!(escaped(b"a\xff\xfeb"), "a%FF%FEb");
+    }
+}

@@ -1,0 +1,108 @@
+//! What is kept of a run so that another can go on.
+
+use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_64;
+
+use crate::config::{Order, Resolved, Sampling, Shard, Weights};
+use crate::digest::Digest;
+use crate::plan::Remaining;
+use crate::source::Print;
+
+/// The form of what is written; another when it changes.
+pub(super) const VERSION: u32 = 1;
+
+/// Where a run stands after a batch: small, and to be written by serde in any
+/// format, beside the model. [`LoaderBuilder::resume`](crate::LoaderBuilder::resume)
+/// goes on with exactly the next sample, without reading what was consumed.
+///
+/// Ordered, it is a few hundred bytes. Unordered, samples that overtook others
+/// leave gaps, which are listed: at most `prefetch * batch_size` numbers.
+///
+/// ```
+/// # let photos = infeed::doc::photos();
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let file = folder.path().join("state.json");
+/// use infeed::{Loader, State};
+///
+/// let builder = || Loader::folder(&photos).size(32, 32).batch_size(4).shuffle(7);
+/// let mut loader = builder().build()?;
+/// let batch = loader.epoch(0)?.next().unwrap()?;
+/// std::fs::write(&file, serde_json::to_vec(&batch.state()).unwrap()).unwrap();
+///
+/// // In another process, with other threads or another batch size.
+/// let state: State = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+/// let mut loader = builder().batch_size(2).resume(state).build()?;
+/// let batch = loader.epoch(loader.first_epoch())?.next().unwrap()?;
+/// assert_eq!(batch.samples()[0].position(), 4);
+/// # Ok::<(), infeed::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub(super) version: u32,
+    pub(super) epoch: u64,
+    pub(super) position: u64,
+    pub(super) batches: u64,
+    /// This rank has nothing left of the epoch.
+    pub(super) ended: bool,
+    pub(super) seed: u64,
+    pub(super) sampling: String,
+    pub(super) order: Order,
+    pub(super) batch_size: usize,
+    pub(super) shard: Shard,
+    /// Positions of the epoch that were left when the ranks became as many as
+    /// `shard` says.
+    pub(super) positions: Remaining,
+    /// Of those that are this rank's, the turns that are left.
+    pub(super) turns: Remaining,
+    pub(super) digest: Digest,
+    pub(super) source: Print,
+}
+
+impl State {
+    /// The epoch that is under way.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How much of the epoch's global order has been consumed, in samples of all
+    /// ranks, if all stand at the same batch.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Batches of the epoch that were delivered to this rank.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// Which part of the epoch the run takes.
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// Which samples were delivered in the epoch so far.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+/// What of the sampling decides the order, in words; many weights as a hash.
+pub(super) fn sampling_words(config: &Resolved) -> String {
+    let Sampling::Weighted { weights, samples } = &config.sampling else {
+        return config.sampling.to_string();
+    };
+    let kind = match weights {
+        Weights::Balanced => "balanced",
+        Weights::Classes(_) => "classes",
+        Weights::Samples(_) => "samples",
+    };
+    let bits: Vec<u8> = weights.given().iter().flat_map(|weight| weight.to_le_bytes()).collect();
+    let hash = XxHash3_64::oneshot(&bits);
+    let samples = samples.map(|samples| format!(":{samples}")).unwrap_or_default();
+    format!("weighted:{kind}:{hash:016x}{samples}")
+}

@@ -1,0 +1,344 @@
+//! Runs that stop and go on with other ranks, against a plain list of what is
+//! left.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tokio::sync::Notify;
+
+use super::state::{VERSION, sampling_words};
+use super::*;
+use crate::config::{Config, Order, Resolved, Sampling, Shard, Uneven, Weights};
+use crate::digest::Digest;
+use crate::plan::{Begun, Done, Plan, Planned, Step};
+use crate::source::{Index, Listing, Print};
+
+fn index(names: impl IntoIterator<Item = String>) -> Arc<Index> {
+    let index = Index::new(Arc::new(Notify::new()));
+    for name in names {
+        assert!(Listing::new(&index).push(Path::new(&name), None).is_continue());
+    }
+    index.finish(Ok(()));
+    index
+}
+
+fn numbered(samples: u64) -> Arc<Index> {
+    index((0..samples).map(|sample| sample.to_string()))
+}
+
+fn config(shard: Shard, order: Order, uneven: Uneven) -> Resolved {
+    let config = Config { order, uneven, shard: Ok(shard), ..Config::default() };
+    config.resolve::<u8>().unwrap()
+}
+
+/// The state of a rank that has done so much of what it had left.
+fn state(config: &Resolved, begun: &Begun, done: &Done, ended: bool, source: Print) -> State {
+    State {
+        version: VERSION,
+        epoch: begun.epoch,
+        position: 0,
+        batches: begun.batches + 1,
+        ended,
+        seed: config.seed,
+        sampling: sampling_words(config),
+        order: config.order,
+        batch_size: config.batch_size,
+        shard: config.shard,
+        positions: begun.positions.clone(),
+        turns: begun.turns.after(done),
+        digest: Digest::default(),
+        source,
+    }
+}
+
+/// What a rank has left, by its plan.
+fn left(plan: &Plan, epoch: u64, index: &Index) -> Vec<Planned> {
+    let epoch = plan.epoch(epoch, index.progress());
+    let steps = (0..).map_while(|key| match epoch.step(key) {
+        Step::Sample(planned) => Some(planned),
+        _ => None,
+    });
+    steps.collect()
+}
+
+/// One run between two stops.
+#[derive(Clone, Debug)]
+struct Phase {
+    world: u32,
+    /// What of its keys each rank does: `true` for those that are done.
+    done: Vec<Vec<bool>>,
+    /// Ordered, so many by every rank.
+    together: Option<usize>,
+}
+
+fn phase() -> impl Strategy<Value = Phase> {
+    let done = proptest::collection::vec(proptest::collection::vec(any::<bool>(), 0..40), 7);
+    (1_u32..=7, done, proptest::option::of(0_usize..12)).prop_map(|(world, done, together)| Phase {
+        world,
+        done,
+        together,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..Default::default() })]
+
+    /// However often the ranks stop, wherever each of them stands, and however many
+    /// go on: what they have left together is exactly what none has done.
+    #[test]
+    fn nothing_is_lost_and_nothing_repeated(
+        samples in 0_u64..120, phases in proptest::collection::vec(phase(), 1..5),
+        unordered in any::<bool>(), drop in any::<bool>(),
+    ) {
+        let order = if unordered { Order::Unordered } else { Order::Ordered };
+        let uneven = if drop { Uneven::Drop } else { Uneven::Pad };
+        let index = numbered(samples);
+        let mut expected: Vec<u64> = (0..samples).collect();
+        let mut states: Vec<State> = Vec::new();
+        for phase in phases {
+            let mut taken = Vec::new();
+            let mut next = Vec::new();
+            let mut lengths = Vec::new();
+            for rank in 0..phase.world {
+                let config = config(Shard { rank, world: phase.world }, order, uneven);
+                let plan = Plan::new(&config);
+                if !states.is_empty() {
+                    let resume = Resume::from_all(states.clone());
+                    let begun = begun(&resume, &config, &plan, &index).unwrap();
+                    plan.begun.get_or_init(|| begun);
+                }
+                let begun = plan.begun.get().cloned().unwrap_or_default();
+                let keys = left(&plan, begun.epoch, &index);
+                prop_assert!(keys.is_sorted_by_key(|planned| planned.position));
+                lengths.push(keys.len());
+                let mut done = Done::default();
+                for key in 0..keys.len() {
+                    let does = match (phase.together, unordered) {
+                        (Some(count), false) => key < count,
+                        (_, false) => phase.done[rank as usize].len() > key,
+                        (_, true) => phase.done[rank as usize].get(key) == Some(&true),
+                    };
+                    if does {
+                        done.add(key as u64);
+                        taken.push(keys[key]);
+                    }
+                }
+                next.push(state(&config, &begun, &done, false, index.print()));
+                let mine = keys.iter().filter(|planned| !planned.padding);
+                prop_assert!(mine.clone().all(|p| expected.contains(&p.position)));
+            }
+            // Who goes on with as many ranks goes on where each stood.
+            let same = states.first().is_some_and(|state| state.shard.world == phase.world);
+            if !same {
+                prop_assert!(lengths.iter().all(|length| *length == lengths[0]));
+            }
+            let before = expected.len();
+            let mut positions: Vec<u64> =
+                taken.iter().filter(|p| !p.padding).map(|p| p.position).collect();
+            expected.retain(|position| !positions.contains(position));
+            positions.sort_unstable();
+            let repeated = positions.windows(2).any(|pair| pair[0] == pair[1]);
+            prop_assert!(!repeated);
+            prop_assert_eq!(expected.len(), before - positions.len());
+            states = next;
+        }
+        // One process takes the rest.
+        let config = config(Shard::WHOLE, order, uneven);
+        let plan = Plan::new(&config);
+        let begun = begun(&Resume::from_all(states), &config, &plan, &index).unwrap();
+        let epoch = begun.epoch;
+        plan.begun.get_or_init(|| begun);
+        let rest = left(&plan, epoch, &index);
+        prop_assert!(rest.iter().map(|planned| planned.position).eq(expected));
+    }
+
+    /// Where all stood at the same batch, one state says as much as all.
+    #[test]
+    fn one_state_is_enough_for_ranks_in_step(
+        samples in 0_u64..200, world in 1_u32..=7, other in 1_u32..=7, count in 0_u64..60,
+        rank in 0_u32..7,
+    ) {
+        let index = numbered(samples);
+        let states: Vec<State> = (0..world)
+            .map(|rank| {
+                let config = config(Shard { rank, world }, Order::Ordered, Uneven::Pad);
+                let mut done = Done::default();
+                let length = Plan::new(&config).length(samples);
+                done.up_to(count.min(length));
+                state(&config, &Begun::default(), &done, false, index.print())
+            })
+            .collect();
+        let config = config(Shard { rank: 0, world: other }, Order::Ordered, Uneven::Pad);
+        let plan = Plan::new(&config);
+        let one = states[(rank % world) as usize].clone();
+        let by_one = begun(&one.into(), &config, &plan, &index).unwrap();
+        let by_all = begun(&Resume::from_all(states), &config, &plan, &index).unwrap();
+        let rest = |begun: Begun| {
+            let plan = Plan::new(&config);
+            plan.begun.get_or_init(|| begun);
+            left(&plan, 0, &index)
+        };
+        prop_assert_eq!(rest(by_one), rest(by_all));
+    }
+}
+
+fn refusal(resume: impl Into<Resume>, config: &Resolved, index: &Index) -> String {
+    let error = begun(&resume.into(), config, &Plan::new(config), index).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Resume);
+    error.to_string()
+}
+
+/// A state of an ordered run in which so many samples were done.
+fn stood(config: &Resolved, count: u64, ended: bool, index: &Index) -> State {
+    let mut done = Done::default();
+    done.up_to(count);
+    state(config, &Begun::default(), &done, ended, index.print())
+}
+
+#[test]
+fn another_order_is_refused() {
+    let index = numbered(20);
+    let config = config(Shard::WHOLE, Order::Ordered, Uneven::Pad);
+    let saved = stood(&config, 8, false, &index);
+    let seed = refusal(saved.clone(), &Resolved { seed: 9, ..config.clone() }, &index);
+    assert!(seed.contains("seed = 0") && seed.contains('9'), "{seed}");
+    let shuffled = Resolved { sampling: Sampling::Shuffle, ..config.clone() };
+    let sampling = refusal(saved.clone(), &shuffled, &index);
+    assert!(sampling.contains("sampling = sequential"), "{sampling}");
+    let version = refusal(State { version: 9, ..saved }, &config, &index);
+    assert!(version.contains("version 9"), "{version}");
+    assert!(refusal(Resume::from_all([]), &config, &index).contains("no state"));
+    // Other weights of the same kind.
+    let weighted = |weights: &[f64]| Resolved {
+        sampling: Sampling::Weighted { weights: Weights::classes(weights), samples: None },
+        ..config.clone()
+    };
+    let (one, other) = (weighted(&[1.0, 2.0]), weighted(&[2.0, 1.0]));
+    assert_ne!(sampling_words(&one), sampling_words(&other));
+}
+
+#[test]
+fn a_changed_source_is_refused_by_counts_or_by_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let listing = folder.path().join("listing");
+    let config = config(Shard::WHOLE, Order::Ordered, Uneven::Pad);
+    let names = |names: &[&str]| index(names.iter().map(ToString::to_string));
+    let then = names(&["a", "b", "c", "d"]);
+    let saved = State { epoch: 3, ..stood(&config, 2, false, &then) };
+    save_listing(&then, &listing).unwrap();
+    let with_listing = || Resume::from(saved.clone()).listing(&listing);
+    let now = names(&["a", "c", "d", "e", "f"]);
+    let counts = refusal(saved.clone(), &config, &now);
+    assert!(counts.contains("it had 4 samples and has 5"), "{counts}");
+    let named = refusal(with_listing(), &config, &now);
+    assert!(named.contains("2 added (e, f), 1 removed (b)"), "{named}");
+    let renamed = names(&["a", "b", "c", "e"]);
+    let counts = refusal(saved.clone(), &config, &renamed);
+    assert!(counts.contains("4 samples as before, but others"), "{counts}");
+    let reordered = names(&["b", "a", "c", "d"]);
+    let named = refusal(with_listing(), &config, &reordered);
+    assert!(named.contains("the same, but their order"), "{named}");
+    let lost = Resume::from(saved.clone()).listing(folder.path().join("none"));
+    assert!(refusal(lost, &config, &now).contains("the saved listing: "));
+
+    let plan = Plan::new(&config);
+    let goes_on = |changed, index: &Index| {
+        let resume = Resume::from(saved.clone()).allow_changed(changed);
+        begun(&resume, &config, &plan, index).unwrap()
+    };
+    let whole = |epoch| Begun { epoch, ..Begun::default() };
+    assert_eq!(goes_on(Changed::RestartEpoch, &now), whole(3));
+    assert_eq!(goes_on(Changed::NextEpoch, &now), whole(4));
+    // Unchanged, it goes on where it stood all the same.
+    assert_eq!(goes_on(Changed::NextEpoch, &then).turns.mark(), 2);
+}
+
+/// Saved while the walk was under way, a state speaks of the samples before.
+#[test]
+fn a_state_of_the_walk_vouches_for_what_was_listed() {
+    let config = config(Shard::WHOLE, Order::Ordered, Uneven::Pad);
+    let listed = Print { complete: false, ..numbered(5).print() };
+    let saved = State { source: listed, ..stood(&config, 4, false, &numbered(5)) };
+    let again = |names: &[&str]| {
+        let index = Index::new(Arc::new(Notify::new()));
+        let index = index.with_checkpoint(Resume::from(saved.clone()).listed());
+        for name in names {
+            assert!(Listing::new(&index).push(Path::new(name), None).is_continue());
+        }
+        index.finish(Ok(()));
+        index
+    };
+    let plan = Plan::new(&config);
+    for same in [&["0", "1", "2", "3", "4"][..], &["0", "1", "2", "3", "4", "5"]] {
+        let begun = begun(&saved.clone().into(), &config, &plan, &again(same)).unwrap();
+        assert_eq!(begun.turns.mark(), 4);
+    }
+    for other in [&["0", "1", "2", "3"][..], &["0", "1", "2", "4", "3", "5"]] {
+        let error = refusal(saved.clone(), &config, &again(other));
+        assert!(error.contains("the source has changed"), "{error}");
+    }
+}
+
+#[test]
+fn ranks_without_a_state_are_named() {
+    let index = numbered(40);
+    let rank = |rank, world, order| config(Shard { rank, world }, order, Uneven::Pad);
+    let saved = |number, order| stood(&rank(number, 3, order), 4, false, &index);
+    // Another number of ranks, unordered, by one state, or ordered by two.
+    let one = refusal(saved(0, Order::Unordered), &rank(0, 2, Order::Unordered), &index);
+    assert!(one.contains("the states of all 3"), "{one}");
+    let two = [saved(0, Order::Ordered), saved(2, Order::Ordered)];
+    let two = refusal(Resume::from_all(two), &rank(0, 2, Order::Ordered), &index);
+    assert!(two.contains("these are of rank 0, 2"), "{two}");
+    // Another rank's state, unordered.
+    let other = refusal(saved(0, Order::Unordered), &rank(1, 3, Order::Unordered), &index);
+    assert!(other.contains("no state of rank 1"), "{other}");
+    let twice = [saved(1, Order::Ordered), saved(1, Order::Ordered)];
+    let twice = refusal(Resume::from_all(twice), &rank(1, 3, Order::Ordered), &index);
+    assert!(twice.contains("rank 1 has two states"), "{twice}");
+}
+
+/// Some ranks have ended an epoch that others have not, or not yet begun the next.
+#[test]
+fn around_the_end_of_an_epoch() {
+    let index = numbered(12);
+    let rank = |rank, world| config(Shard { rank, world }, Order::Ordered, Uneven::Pad);
+    let at = |number, epoch, count, ended| State {
+        epoch,
+        ..stood(&rank(number, 2), count, ended, &index)
+    };
+    let goes_on = |states: [State; 2], config: &Resolved| {
+        let plan = Plan::new(config);
+        let begun = begun(&Resume::from_all(states), config, &plan, &index)?;
+        let epoch = begun.epoch;
+        plan.begun.get_or_init(|| begun);
+        let positions = left(&plan, epoch, &index).iter().map(|p| p.position).collect::<Vec<_>>();
+        Ok::<_, crate::Error>((epoch, positions))
+    };
+    let whole = rank(0, 1);
+    let both = goes_on([at(0, 4, 6, true), at(1, 4, 6, true)], &whole).unwrap();
+    assert_eq!(both, (5, (0..12).collect()));
+    let one = goes_on([at(0, 4, 6, true), at(1, 4, 4, false)], &whole).unwrap();
+    assert_eq!(one, (4, vec![9, 11]));
+    let next = goes_on([at(0, 5, 2, false), at(1, 4, 6, true)], &whole).unwrap();
+    assert_eq!(next, (5, vec![1, 3, 4, 5, 6, 7, 8, 9, 10, 11]));
+    let own = goes_on([at(0, 5, 2, false), at(1, 4, 6, true)], &rank(1, 2)).unwrap();
+    assert_eq!(own, (5, vec![1, 3, 5, 7, 9, 11]));
+    let apart = goes_on([at(0, 5, 2, false), at(1, 4, 4, false)], &whole).unwrap_err();
+    assert!(apart.to_string().contains("several epochs"), "{apart}");
+}
+
+#[test]
+fn a_state_is_small() {
+    let index = numbered(1_000_000 / 1_000);
+    let config = config(Shard { rank: 3, world: 4 }, Order::Ordered, Uneven::Pad);
+    let saved = State {
+        epoch: u64::MAX / 3,
+        seed: u64::MAX,
+        ..stood(&config, u64::MAX / 7, false, &index)
+    };
+    let json = serde_json::to_string_pretty(&saved).unwrap();
+    assert!(json.len() < 1_000, "{} bytes", json.len());
+    assert_eq!(serde_json::from_str::<State>(&json).unwrap(), saved);
+}
