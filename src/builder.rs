@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::config::{
     Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order, Resolved,
     Sampling, Shard, Size, Uneven,
 };
+use crate::coverage::Coverage;
 use crate::decode::{Decode, StandardDecoder};
 use crate::element::Element;
 use crate::error::Result;
@@ -431,6 +433,32 @@ impl<T: Element> LoaderBuilder<T> {
         let config = self.config.resolve::<T>()?;
         let scaler = config.cache_side.map(|side| Scaler::new(side, config.filter));
         Ok(Preprocessor::new(self.made_decoder(), transform(&config), scaler, config.limits))
+    }
+
+    /// Counts how often each sample comes in whole epochs of `world` ranks together,
+    /// by the plan that their loaders would follow; lists the source and reads
+    /// nothing. [`shard`](Self::shard) and [`resume`](Self::resume) are not looked
+    /// at.
+    ///
+    /// ```
+    /// # let photos = infeed::doc::photos();
+    /// let builder = infeed::Loader::folder(&photos).batch_size(2).shuffle(7);
+    /// let coverage = builder.coverage(3, 0..5)?;
+    /// assert!(coverage.is_exact());
+    /// assert_eq!(coverage.epochs[0].once, 10);
+    /// assert_eq!(coverage.epochs[0].padding, 2);    // so that all three have as many
+    /// # Ok::<(), infeed::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn coverage(&self, world: u32, epochs: Range<u64>) -> Result<Coverage> {
+        let ranks = (0..world.max(1)).map(|rank| {
+            let config = Config { shard: Ok(Shard { rank, world }), ..self.config.clone() };
+            config.resolve::<T>()
+        });
+        Coverage::count(&*self.source, &ranks.collect::<Result<Vec<_>>>()?, epochs)
     }
 
     fn made_decoder(&self) -> Arc<dyn Decode> {

@@ -72,6 +72,7 @@ mod digest;
 mod resume;
 
 mod builder;
+mod coverage;
 mod deliver;
 mod epoch;
 mod loader;
@@ -94,6 +95,7 @@ pub use config::{
     Budget, Cache, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
     OnError, Order, Sampling, Shard, Size, Uneven, Weights,
 };
+pub use coverage::{Coverage, EpochCoverage};
 pub use digest::Digest;
 pub use element::{Dtype, Element};
 pub use epoch::{Epoch, EpochStream, Epochs, EpochsStream};

@@ -69,13 +69,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// seconds each, and that thread is left behind.
 pub struct Loader<T: Element = f32> {
     shared: Arc<Shared<T>>,
-    plan: Arc<Plan>,
     row_shape: [usize; 3],
     threads: Option<Threads>,
 }
 
 /// What handles reach after the loader has gone.
 struct Shared<T: Element> {
+    plan: Arc<Plan>,
     window: Arc<Window<T>>,
     index: Arc<Index>,
     registry: Arc<Registry>,
@@ -145,11 +145,10 @@ impl<T: Element> Loader<T> {
             Layout::Hwc => [height, width, channels],
         };
         let stuck = StuckReads::new(config.readers);
-        let shared = Arc::new(Shared { window, index, registry, stuck, cache, config });
+        let shared = Arc::new(Shared { plan, window, index, registry, stuck, cache, config });
         let threads =
-            Starting { shared: &shared, plan: Arc::clone(&plan), source: Arc::clone(&source) }
-                .start(decoder, transform)?;
-        let loader = Loader { shared, plan, row_shape, threads: Some(threads) };
+            Starting { shared: &shared, source: Arc::clone(&source) }.start(decoder, transform)?;
+        let loader = Loader { shared, row_shape, threads: Some(threads) };
         // From here on dropping the loader stops everything that was started.
         if loader.shared.index.wait_for_first()? == 0 {
             let reason = "no image was found there. Give a folder that holds images (bmp, gif, \
@@ -158,10 +157,10 @@ impl<T: Element> Loader<T> {
         }
         loader.check_fingerprints(&*source)?;
         if let Some(resume) = resume {
-            let Shared { index, config, .. } = &*loader.shared;
+            let Shared { plan, index, config, .. } = &*loader.shared;
             index.wait_for_end()?;
-            let begun = begun(&resume, config, &loader.plan, index)?;
-            loader.plan.begun.get_or_init(|| begun);
+            let begun = begun(&resume, config, plan, index)?;
+            plan.begun.get_or_init(|| begun);
         }
         Ok(loader)
     }
@@ -226,13 +225,13 @@ impl<T: Element> Loader<T> {
     }
 
     fn begin(&mut self, numbers: Range<u64>) -> Result<Delivery<T>> {
-        let Shared { window, index, config, stuck, .. } = &*self.shared;
+        let Shared { plan, window, index, config, stuck, .. } = &*self.shared;
         // Those reads keep their permits, so an epoch might wait for ever.
         if let Some((stuck, readers, path)) = stuck.too_many() {
             return Err(Error::stuck(stuck, readers, path));
         }
         window.begin(numbers.clone())?;
-        let tracker = Tracker::new(config, Arc::clone(&self.plan), Arc::clone(index));
+        let tracker = Tracker::new(config, Arc::clone(plan), Arc::clone(index));
         Ok(Delivery::new(window, config, tracker, self.row_shape, numbers))
     }
 
@@ -260,14 +259,27 @@ impl<T: Element> Loader<T> {
     /// come unordered with failing samples.
     #[must_use]
     pub fn batches(&self) -> Option<u64> {
-        self.samples().map(|samples| self.plan.batches(samples))
+        self.samples().map(|samples| self.shared.plan.batches(samples))
     }
 
     /// The number of batches that [`epoch(number)`](Self::epoch) has, once the
     /// walk has ended: those that are left of a resumed epoch, else all.
     #[must_use]
     pub fn batches_of(&self, number: u64) -> Option<u64> {
-        self.samples().map(|samples| self.plan.batches_of(number, samples))
+        self.samples().map(|samples| self.shared.plan.batches_of(number, samples))
+    }
+
+    /// The number of samples that [`epoch(number)`](Self::epoch) delivers where
+    /// none is skipped, padding included, once the walk has ended.
+    #[must_use]
+    pub fn samples_of(&self, number: u64) -> Option<u64> {
+        self.samples().map(|samples| self.shared.plan.length_of(number, samples))
+    }
+
+    /// Whether the loader goes on where an earlier run stood.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.shared.plan.begun.get().is_some()
     }
 
     /// The first epoch of which something is left: 0, or of a loader that was
@@ -275,7 +287,7 @@ impl<T: Element> Loader<T> {
     /// is the same for a new run and a resumed one.
     #[must_use]
     pub fn first_epoch(&self) -> u64 {
-        let Some(begun) = self.plan.begun.get() else { return 0 };
+        let Some(begun) = self.shared.plan.begun.get() else { return 0 };
         // The walk has ended, or the loader could not have been resumed.
         let over = self.batches_of(begun.epoch) == Some(0);
         begun.epoch + u64::from(over)
@@ -325,6 +337,7 @@ impl<T: Element> Shared<T> {
         Stats {
             listed: progress.listed,
             listing_complete: progress.complete,
+            epoch_samples: progress.complete.then(|| self.plan.length(progress.listed)),
             stages: self.registry.stages(),
             queue: Queue {
                 waiting: occupancy.waiting,
@@ -377,13 +390,12 @@ impl fmt::Debug for StopHandle {
 /// already find the window closed and end by themselves.
 struct Starting<'a, T: Element> {
     shared: &'a Arc<Shared<T>>,
-    plan: Arc<Plan>,
     source: Arc<dyn Source>,
 }
 
 impl<T: Element> Starting<'_, T> {
     fn start(self, decoder: Arc<dyn Decode>, transform: Arc<Transform<T>>) -> Result<Threads> {
-        let Shared { window, index, stuck, cache, config, .. } = &**self.shared;
+        let Shared { plan, window, index, stuck, cache, config, .. } = &**self.shared;
         // Never fuller than `prefetch * batch_size`, since every item holds a ticket.
         let (loaded_giver, loaded) = handoff();
         let (retry_sender, retry_receiver) = mpsc::unbounded_channel();
@@ -393,7 +405,7 @@ impl<T: Element> Starting<'_, T> {
             index: Arc::clone(index),
             source: Arc::clone(&self.source),
             cache: cache.clone(),
-            plan: Arc::clone(&self.plan),
+            plan: Arc::clone(plan),
             encoded: ByteBudget::new(config.memory.encoded_bytes),
             max_file_bytes: config.limits.max_file_bytes,
             permits: Arc::new(Semaphore::new(config.readers)),

@@ -194,6 +194,8 @@ pub struct Stats {
     pub listed: u64,
     /// Whether the walk has ended, so that `listed` is all there is.
     pub listing_complete: bool,
+    /// Samples of a whole epoch here, on this rank, once the walk has ended.
+    pub epoch_samples: Option<u64>,
     /// What each stage did, over all epochs.
     pub stages: Stages,
     /// The window at this moment.

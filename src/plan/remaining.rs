@@ -50,6 +50,11 @@ impl Remaining {
         Remaining { mark, missing: missing.into() }
     }
 
+    /// Nothing, whatever the end.
+    pub(crate) fn nothing() -> Self {
+        Remaining::new(u64::MAX, Vec::new())
+    }
+
     /// All from here on are left.
     pub(crate) fn mark(&self) -> u64 {
         self.mark

@@ -43,7 +43,9 @@ pub(crate) fn begun(
     }
     let epoch = states.iter().map(|state| state.epoch).max().unwrap_or(first.epoch);
     if states.iter().all(|state| state.ended && state.epoch == epoch) {
-        return Ok(whole(epoch + 1));
+        let own = states.iter().find(|state| state.shard == config.shard);
+        let (digest, batches) = own.map(|own| (own.digest, own.batches)).unwrap_or_default();
+        return Ok(Begun { turns: Remaining::nothing(), digest, batches, ..whole(epoch) });
     }
     // A rank may have ended the epoch before, and not begun this one.
     if states.iter().any(|state| state.epoch + u64::from(state.ended) < epoch) {

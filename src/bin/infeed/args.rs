@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::workload::Workload;
 use crate::knobs::Knobs;
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Measure the loader beside what its parts reach alone
     Bench(Bench),
+    /// Show that every sample comes exactly once, on one rank or on many
+    Check(Check),
 }
 
 #[derive(Debug, Args)]
@@ -44,11 +46,79 @@ pub(crate) struct Run {
     /// Folder of images; without it, pictures made once in your cache folder
     pub(crate) dir: Option<PathBuf>,
 
-    /// Epochs to stream; work crosses from one into the next
+    /// Epochs to stream, from the first one on; work crosses from one into the next
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) epochs: u64,
 
+    /// Say in one value which samples each epoch delivered
+    #[arg(long)]
+    pub(crate) digest: bool,
+
     /// Print one JSON object on stdout instead of the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) resuming: Resuming,
+
+    #[command(flatten)]
+    pub(crate) knobs: Knobs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Resuming")]
+pub(crate) struct Resuming {
+    /// Keep in FILE, after every batch, where the run stands, and the names of the
+    /// samples in FILE.listing; {rank} in FILE stands for the rank
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Go on from where an earlier run kept that it stood; FILES of all ranks,
+    /// separated by commas, where their number has changed
+    #[arg(long, value_name = "FILES", value_delimiter = ',')]
+    pub(crate) resume: Vec<PathBuf>,
+
+    /// Where the source has changed since: begin the epoch again (restart), or the
+    /// next one (next)
+    #[arg(long, value_name = "HOW", requires = "resume")]
+    pub(crate) allow_changed: Option<Changed>,
+}
+
+/// The words of [`infeed::Changed`].
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Changed {
+    Restart,
+    Next,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["coverage", "ranks"])))]
+pub(crate) struct Check {
+    /// Folder of images; without it, pictures made once in your cache folder
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Count how often each sample comes in an epoch of all ranks; reads nothing
+    #[arg(long)]
+    pub(crate) coverage: bool,
+
+    /// Ranks to count together, each with the flags given
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) world: u32,
+
+    /// Epochs to count, from the first one on
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: u64,
+
+    /// Combine the digests of several ranks: what `infeed run --json` printed on
+    /// each
+    #[arg(long, value_name = "FILES", num_args = 1.., value_delimiter = ',', conflicts_with = "dir")]
+    pub(crate) ranks: Vec<PathBuf>,
+
+    /// Compare them with those of one process: what `infeed run --json` printed
+    #[arg(long, value_name = "FILE", requires = "ranks")]
+    pub(crate) against: Option<PathBuf>,
+
+    /// Print one JSON object on stdout instead of the table
     #[arg(long)]
     pub(crate) json: bool,
 

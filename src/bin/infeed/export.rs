@@ -29,7 +29,7 @@ pub(crate) fn export<T: NpyElement>(args: &args::Export) -> Outcome {
     streaming.stream(1, |batch| Ok(writer.write(batch)?));
     // Also after an error or an interrupt: what was written is valid.
     let written = writer.finish()?;
-    let exit = streaming.finish(args.json)?;
+    let exit = streaming.finish(args.json, false)?;
     if !args.json {
         let files = count(written.batches, "pair of files", "pairs of files");
         let images = count(written.images, "image", "images");

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use infeed::{
     Budget, Cache, Color, Dtype, Element, Filter, Fit, Folder, LastBatch, Layout, Loader,
-    LoaderBuilder, Normalize, OnError, Order, Size,
+    LoaderBuilder, Normalize, OnError, Order, Sampling, Shard, Size, Uneven,
 };
 
 use crate::units::Bytes;
@@ -54,9 +54,34 @@ pub(crate) struct Knobs {
     #[arg(long, default_value_t = Color::default(), value_name = "COLOR", help_heading = "Pixels")]
     color: Color,
 
+    /// Every epoch in another order, a permutation decided by --seed and the
+    /// epoch's number
+    #[arg(long, conflicts_with = "sampling", help_heading = "Order")]
+    shuffle: bool,
+
+    /// sequential; shuffle; weighted:balanced, every class equally often; or
+    /// weighted:W0,W1,.. with a weight for each class. Behind a weighted one, the
+    /// samples of an epoch: weighted:balanced:10000
+    #[arg(long, default_value_t = Sampling::default(), value_name = "HOW", help_heading = "Order")]
+    sampling: Sampling,
+
+    /// Seed of everything random
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Order")]
+    seed: u64,
+
+    /// The part of one of several processes: RANK/WORLD, such as 0/4, or env for
+    /// what torchrun, mpirun, srun or a Kubernetes indexed job has set
+    #[arg(long, default_value_t = Shard::WHOLE, value_name = "R/W", help_heading = "Order")]
+    shard: Shard,
+
+    /// Samples that the ranks cannot share equally: drop, or pad with others from
+    /// the epoch's beginning
+    #[arg(long, default_value_t = Uneven::default(), value_name = "WHAT", help_heading = "Order")]
+    uneven: Uneven,
+
     /// ordered (byte-identical output) or unordered (a slow sample holds
     /// nothing back)
-    #[arg(long, default_value_t = Order::default(), value_name = "ORDER", help_heading = "Batches")]
+    #[arg(long, default_value_t = Order::default(), value_name = "ORDER", help_heading = "Order")]
     order: Order,
 
     /// A short last batch: keep, drop or pad
@@ -91,10 +116,6 @@ pub(crate) struct Knobs {
     /// Seconds after which a read fails, or none
     #[arg(long, default_value = "60", value_name = "SECONDS", value_parser = timeout, help_heading = "Failures")]
     read_timeout: Timeout,
-
-    /// Seed of everything random
-    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Failures")]
-    seed: u64,
 
     /// Decoder threads; 0: one for each core
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Speed and memory")]
@@ -157,6 +178,10 @@ impl Knobs {
         }
     }
 
+    pub(crate) fn shard(&self) -> Shard {
+        self.shard
+    }
+
     /// The folder with its pattern.
     pub(crate) fn folder(&self, dir: &Path) -> infeed::Result<Folder> {
         match &self.pattern {
@@ -187,6 +212,9 @@ impl Knobs {
             .normalize(self.normalize.mean, self.normalize.std)
             .layout(self.layout)
             .color(self.color)
+            .sampling(if self.shuffle { Sampling::Shuffle } else { self.sampling.clone() })
+            .shard(self.shard.rank, self.shard.world)
+            .uneven(self.uneven)
             .order(self.order)
             .last_batch(last)
             .on_error(on_error.max_failures(self.max_failures))

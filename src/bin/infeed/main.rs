@@ -4,6 +4,7 @@
 
 mod args;
 mod bench;
+mod check;
 mod compare;
 mod demo;
 mod export;
@@ -11,6 +12,7 @@ mod knobs;
 mod progress;
 mod report;
 mod run;
+mod state;
 mod stop;
 mod system;
 mod units;
@@ -84,6 +86,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         },
         Command::Compare(args) => typed!(args.knobs.dtype(), compare::compare, args),
         Command::Bench(args) => bench::bench(args),
+        Command::Check(args) => check::check(args),
     }
 }
 

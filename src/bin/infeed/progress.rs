@@ -1,5 +1,6 @@
 //! The live line while batches stream.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -14,6 +15,8 @@ const EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Progress {
     bar: ProgressBar,
     monitor: Monitor,
+    /// Images of the epoch that goes on where an earlier run stood.
+    resumed: Option<u64>,
     epochs: u64,
     threads: usize,
     images: u64,
@@ -22,12 +25,13 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new<T: Element>(loader: &Loader<T>, epochs: u64) -> Self {
+    pub(crate) fn new<T: Element>(loader: &Loader<T>, epochs: Range<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         Progress {
             bar,
             monitor: loader.monitor(),
-            epochs,
+            resumed: loader.is_resumed().then(|| loader.samples_of(epochs.start)).flatten(),
+            epochs: epochs.end - epochs.start,
             threads: loader.config().threads,
             images: 0,
             started: Instant::now(),
@@ -43,8 +47,12 @@ impl Progress {
         }
         self.drawn = Some(Instant::now());
         let stats = self.monitor.stats();
-        if stats.listing_complete && self.bar.length().is_none() {
-            self.bar.set_length(stats.listed * self.epochs);
+        if let (Some(planned), None) = (stats.epoch_samples, self.bar.length()) {
+            let images = match self.resumed {
+                Some(first) => first + planned * self.epochs.saturating_sub(1),
+                None => planned * self.epochs,
+            };
+            self.bar.set_length(images);
             self.bar.set_style(style("{bar:14} {pos}/{len} images  {msg}  ETA {eta}"));
         } else if self.bar.length().is_none() {
             self.bar.set_style(style("{spinner} {pos} images  {msg}"));

@@ -125,7 +125,7 @@ impl Report {
     }
 
     /// The summary; `made` says what came of it, such as "streamed".
-    pub(crate) fn print(&self) -> io::Result<()> {
+    pub(crate) fn print(&self, digest: bool) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let config = &self.config;
         if self.interrupted {
@@ -152,6 +152,11 @@ impl Report {
         if self.failed() > 0 {
             self.print_failures(&mut out)?;
         }
+        if digest {
+            for epoch in &self.epochs {
+                writeln!(out, "  epoch {} digest: {}", epoch.epoch, epoch.digest)?;
+            }
+        }
         if let Some(peak) = peak_rss_bytes() {
             let bound = Bytes(config.memory.total_bytes);
             writeln!(
@@ -168,10 +173,14 @@ impl Report {
             "{} {} {} {}, {}, {}",
             config.size, config.dtype, config.layout, config.color, config.fit, config.filter
         );
+        let shard = match config.shard.world {
+            1 => String::new(),
+            _ => format!(" rank {}, uneven {},", config.shard, config.uneven),
+        };
         writeln!(
             out,
-            "  {pixels}\n  {}, {} threads, {} readers, prefetch {}",
-            config.order, config.threads, config.readers, config.prefetch
+            "  {pixels}\n  {}, {},{shard} {} threads, {} readers, prefetch {}",
+            config.sampling, config.order, config.threads, config.readers, config.prefetch
         )?;
         if self.images() > 0 {
             let limit = limit(&self.stages, config.threads, self.seconds);

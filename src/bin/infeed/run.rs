@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::args;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::state::{self, Keeper};
 use crate::stop::Interrupt;
 use crate::{Exit, Outcome, demo};
 
@@ -18,10 +19,20 @@ pub(crate) fn run<T: Element>(args: &args::Run) -> Outcome {
         Some(dir) => dir.clone(),
         None => demo::folder()?,
     };
-    let builder = args.knobs.builder::<T>(args.knobs.folder(&dir)?);
+    let mut builder = args.knobs.builder::<T>(args.knobs.folder(&dir)?);
+    let keeper = Keeper::new(&args.resuming, args.knobs.shard())?;
+    if let Some(resume) = state::resume(&args.resuming, args.knobs.shard())? {
+        builder = builder.resume(resume);
+    }
     let mut streaming = Streaming::start(builder.failures_kept(usize::MAX).build()?, &dir)?;
-    streaming.stream(args.epochs, |_| Ok(()));
-    streaming.finish(args.json)
+    if let Some(keeper) = &keeper {
+        keeper.keep_listing(&streaming.loader)?;
+    }
+    streaming.stream(args.epochs, |batch| match &keeper {
+        Some(keeper) => Ok(keeper.keep(&batch.state())?),
+        None => Ok(()),
+    });
+    streaming.finish(args.json, args.digest)
 }
 
 /// Epochs on their way, and what came of them. Shared by the commands that
@@ -54,16 +65,20 @@ impl<T: Element> Streaming<T> {
         })
     }
 
-    /// Hands every batch of `epochs` epochs to `use_batch`, until something goes
+    /// Hands every batch that is left of `epochs` epochs to `use_batch`, until something goes
     /// wrong or the user has enough.
     pub(crate) fn stream(
         &mut self,
         epochs: u64,
         mut use_batch: impl FnMut(&Batch<T>) -> Result<(), Box<dyn std::error::Error>>,
     ) {
-        let mut progress = Progress::new(&self.loader, epochs);
+        let first = self.loader.first_epoch();
+        if first >= epochs {
+            eprintln!("nothing is left: epochs 0 to {} were done before", epochs - 1);
+        }
+        let mut progress = Progress::new(&self.loader, first..epochs.max(first));
         let fails = self.loader.config().on_error == OnError::Fail;
-        let mut announced = match self.loader.epochs(0..epochs) {
+        let mut announced = match self.loader.epochs(first..epochs.max(first)) {
             Ok(announced) => announced,
             Err(error) => {
                 self.error = Some(error.into());
@@ -96,7 +111,8 @@ impl<T: Element> Streaming<T> {
     }
 
     /// Prints what came of it and says how the program is to end.
-    pub(crate) fn finish(self, as_json: bool) -> Outcome {
+    /// `digest` tells the digests too, which JSON always has.
+    pub(crate) fn finish(self, as_json: bool, digest: bool) -> Outcome {
         let interrupted = self.interrupt.requested();
         let failed = self.error.is_some();
         let stats = self.loader.stats();
@@ -117,7 +133,7 @@ impl<T: Element> Streaming<T> {
         if as_json {
             report.print_json()?
         } else {
-            report.print()?
+            report.print(digest)?
         }
         Ok(match (interrupted, failed) {
             (true, _) => Exit::Interrupted,

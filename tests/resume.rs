@@ -1,0 +1,457 @@
+//! Order, ranks and resuming through the whole pipeline: what a loader delivers
+//! depends on nothing but the plan, and goes on exactly where it stood.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use common::oracle::{Item, Row};
+use common::scripted::{Act, Scripted, Walk};
+use common::{Watch, within};
+use infeed::{
+    Batch, Digest, ErrorKind, LastBatch, Loader, LoaderBuilder, OnError, Order, Resume, Sampling,
+    State, Uneven,
+};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+/// What cannot change the items.
+#[derive(Clone, Copy, Debug)]
+struct Speed {
+    threads: usize,
+    readers: usize,
+    prefetch: usize,
+    jitter: u64,
+}
+
+/// What decides them.
+#[derive(Clone, Debug)]
+struct Work {
+    acts: Vec<Act>,
+    batch_size: usize,
+    last: LastBatch,
+    uneven: Uneven,
+    shuffled: bool,
+    world: u32,
+    policy: OnError,
+}
+
+fn speed() -> impl Strategy<Value = Speed> {
+    (1_usize..=8, 1_usize..=6, 1_usize..=8, any::<u64>()).prop_map(
+        |(threads, readers, prefetch, jitter)| Speed { threads, readers, prefetch, jitter },
+    )
+}
+
+fn work(policies: &'static [OnError]) -> impl Strategy<Value = Work> {
+    let act = prop_oneof![
+        9 => Just(Act::Good),
+        1 => proptest::sample::select(&Act::FAILING[..]),
+    ];
+    let last = proptest::sample::select(&[LastBatch::Keep, LastBatch::Drop, LastBatch::Pad][..]);
+    let uneven = proptest::sample::select(&[Uneven::Drop, Uneven::Pad][..]);
+    let acts = proptest::collection::vec(act, 1..60);
+    let policy = proptest::sample::select(policies);
+    (acts, 1_usize..9, last, uneven, any::<bool>(), 1_u32..=4, policy).prop_map(
+        |(acts, batch_size, last, uneven, shuffled, world, policy)| Work {
+            acts,
+            batch_size,
+            last,
+            uneven,
+            shuffled,
+            world,
+            policy,
+        },
+    )
+}
+
+const SKIP: OnError = OnError::Skip { max_failures: infeed::Budget::Unlimited };
+const REPLACE: OnError = OnError::Replace { attempts: 8, max_failures: infeed::Budget::Unlimited };
+
+fn source(work: &Work, speed: Speed) -> Scripted {
+    Scripted::with(work.acts.clone(), Walk::Whole, speed.jitter)
+}
+
+fn builder(source: &Scripted, work: &Work, speed: Speed, rank: u32) -> LoaderBuilder<u8> {
+    let sampling = if work.shuffled { Sampling::Shuffle } else { Sampling::Sequential };
+    source
+        .loader()
+        .seed(11)
+        .sampling(sampling)
+        .shard(rank, work.world)
+        .uneven(work.uneven)
+        .batch_size(work.batch_size)
+        .last_batch(work.last)
+        .on_error(work.policy)
+        .threads(speed.threads)
+        .readers(speed.readers)
+        .prefetch(speed.prefetch)
+}
+
+/// Everything that epochs give, each batch with the state and the digest after it.
+fn run(loader: &mut Loader<u8>, epochs: Range<u64>) -> Vec<(Item, Option<(State, Digest)>)> {
+    let items = loader.epochs(epochs).unwrap().map(|item| {
+        let after = item.as_ref().ok().map(|batch: &Batch<u8>| (batch.state(), batch.digest()));
+        (Item::from(item), after)
+    });
+    items.collect()
+}
+
+/// Through JSON, as a user would keep it.
+fn kept(state: &State) -> State {
+    serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap()
+}
+
+/// Runs `test` for so many cases, all under one deadline.
+fn check<S>(cases: u32, strategy: S, test: impl Fn(&Watch, S::Value) + Send + 'static)
+where
+    S: Strategy + Send + 'static,
+{
+    within(move |watch| {
+        let config = ProptestConfig { cases, failure_persistence: None, ..Default::default() };
+        let result = TestRunner::new(config).run(&strategy, |value| {
+            test(watch, value);
+            Ok(())
+        });
+        if let Err(error) = result {
+            panic!("{error}");
+        }
+    });
+}
+
+fn rows(items: &[(Item, Option<(State, Digest)>)]) -> Vec<Row> {
+    items.iter().flat_map(|(item, _)| item.rows().to_vec()).collect()
+}
+
+#[test]
+fn batches_of_a_rank_do_not_depend_on_speed() {
+    let works = work(&[OnError::Fail, SKIP, REPLACE]);
+    check(128, (works, speed(), speed(), 0_u32..4), |watch, (work, one, other, rank)| {
+        let rank = rank % work.world;
+        let results = [one, other].map(|speed| {
+            let mut loader = builder(&source(&work, speed), &work, speed, rank).build().unwrap();
+            watch.on(&loader);
+            run(&mut loader, 0..2)
+                .into_iter()
+                .map(|(item, after)| {
+                    // Whether the walk had ended is all that may differ in a state.
+                    (item, after.map(|(state, digest)| (state.position(), digest)))
+                })
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(results[0], results[1]);
+    });
+}
+
+/// Stopped after any batch and resumed with another speed: item by item what the
+/// run would have given, and the same digests.
+#[test]
+fn a_resumed_run_is_the_rest_of_the_run() {
+    let works = work(&[OnError::Fail, SKIP, REPLACE]);
+    let cases = (works, speed(), speed(), 0_u32..4, any::<proptest::sample::Index>());
+    check(256, cases, |watch, (work, one, other, rank, stop)| {
+        let rank = rank % work.world;
+        let mut loader = builder(&source(&work, one), &work, one, rank).build().unwrap();
+        watch.on(&loader);
+        let whole = run(&mut loader, 0..3);
+        drop(loader);
+        let batches: Vec<usize> = (0..whole.len()).filter(|&at| whole[at].1.is_some()).collect();
+        if batches.is_empty() {
+            return;
+        }
+        let stop = *stop.get(&batches);
+        let state = kept(&whole[stop].1.as_ref().unwrap().0);
+        let again = source(&work, other);
+        let mut loader = builder(&again, &work, other, rank).resume(state).build().unwrap();
+        watch.on(&loader);
+        let first = loader.first_epoch();
+        let rest = run(&mut loader, first..3);
+        assert_eq!(rest.len(), whole.len() - stop - 1);
+        for (rest, whole) in rest.iter().zip(&whole[stop + 1..]) {
+            assert_eq!(rest.0, whole.0);
+            let after = |item: &(Item, Option<(State, Digest)>)| {
+                item.1.as_ref().map(|(state, digest)| (state.position(), state.batches(), *digest))
+            };
+            assert_eq!(after(rest), after(whole));
+        }
+        // Nothing that was consumed has been read.
+        if work.acts.iter().all(|act| *act == Act::Good) {
+            assert_eq!(again.opened().get() as usize, rows(&rest).len());
+        }
+    });
+}
+
+/// Ordered, any other batch size goes on with the very next sample.
+#[test]
+fn a_resumed_run_may_have_another_batch_size() {
+    let cases = (work(&[SKIP]), speed(), 1_usize..9, any::<proptest::sample::Index>());
+    check(128, cases, |watch, (mut work, speed, size, stop)| {
+        work.last = LastBatch::Keep;
+        work.policy = REPLACE;
+        let mut loader = builder(&source(&work, speed), &work, speed, 0).build().unwrap();
+        watch.on(&loader);
+        let whole = run(&mut loader, 0..1);
+        drop(loader);
+        if whole.is_empty() || whole.iter().any(|(_, after)| after.is_none()) {
+            return;
+        }
+        let stop = stop.index(whole.len());
+        let state = kept(&whole[stop].1.as_ref().unwrap().0);
+        let other = Work { batch_size: size, ..work.clone() };
+        let mut loader =
+            builder(&source(&other, speed), &other, speed, 0).resume(state).build().unwrap();
+        watch.on(&loader);
+        let rest = run(&mut loader, 0..1);
+        assert_eq!(rows(&rest), rows(&whole[stop + 1..]));
+    });
+}
+
+/// How often each position of the epoch came, padding not counted.
+fn times(rows: &[Row]) -> BTreeMap<u64, u32> {
+    let mut times = BTreeMap::new();
+    for row in rows.iter().filter(|row| !row.padding) {
+        *times.entry(row.position).or_default() += 1;
+    }
+    times
+}
+
+/// Ranks that stop where they like, in either order, and go on as many or as
+/// others: together every good sample comes exactly once, and the digests of all
+/// add up to that of one process.
+#[test]
+fn ranks_go_on_as_other_ranks() {
+    let cases = (
+        work(&[SKIP]),
+        speed(),
+        1_u32..=4,
+        proptest::collection::vec(0_usize..6, 4),
+        any::<bool>(),
+    );
+    check(192, cases, |watch, (mut work, speed, world, stops, unordered)| {
+        // Skipping would end ranks apart, unordered.
+        if unordered {
+            work.acts.fill(Act::Good);
+            work.policy = OnError::Fail;
+        }
+        (work.last, work.uneven) = (LastBatch::Keep, Uneven::Pad);
+        let order = if unordered { Order::Unordered } else { Order::Ordered };
+        let (mut states, mut delivered, mut digests) = (Vec::new(), Vec::new(), Vec::new());
+        for rank in 0..work.world {
+            let mut loader =
+                builder(&source(&work, speed), &work, speed, rank).order(order).build().unwrap();
+            watch.on(&loader);
+            let mut last = None;
+            for item in loader.epoch(2).unwrap().take(stops[rank as usize] + 1) {
+                // A batch of which every sample failed ends the run.
+                let Ok(batch) = item else { return };
+                last = Some((batch.state(), batch.digest()));
+                delivered.extend(Item::from(Ok(batch)).rows().to_vec());
+            }
+            let Some((state, digest)) = last else { return };
+            states.push(kept(&state));
+            digests.push(digest);
+        }
+        let next = Work { world, ..work.clone() };
+        let same = world == work.world;
+        let mut finals = Vec::new();
+        for rank in 0..world {
+            let resume = Resume::from_all(states.clone());
+            let mut loader = builder(&source(&next, speed), &next, speed, rank)
+                .order(order)
+                .resume(resume)
+                .build()
+                .unwrap();
+            watch.on(&loader);
+            let mut last = if same { Some(digests[rank as usize]) } else { None };
+            for item in loader.epoch(2).unwrap() {
+                let Ok(batch) = item else { return };
+                last = Some(batch.digest());
+                delivered.extend(Item::from(Ok(batch)).rows().to_vec());
+            }
+            // A rank without a batch has nothing to tell; what the ranks before had
+            // delivered is told by the first.
+            match last {
+                Some(digest) => finals.push(digest),
+                None if rank == 0 => finals.push(Digest::combined(digests.clone())),
+                None => {}
+            }
+        }
+        let good = |at: &u64| !work.acts[*at as usize].fails();
+        let expected: BTreeMap<u64, u32> =
+            (0..work.acts.len() as u64).filter(good).map(|at| (at, 1)).collect();
+        if work.shuffled {
+            // The positions of failing samples are those that are missing.
+            let count = work.acts.iter().filter(|act| !act.fails()).count();
+            assert_eq!(times(&delivered).len(), count);
+            assert!(times(&delivered).values().all(|&times| times == 1));
+        } else {
+            assert_eq!(times(&delivered), expected);
+        }
+        let whole = Work { world: 1, ..work.clone() };
+        let mut loader = builder(&source(&whole, speed), &whole, speed, 0).build().unwrap();
+        watch.on(&loader);
+        let mut single = Digest::default();
+        for item in loader.epoch(2).unwrap() {
+            let Ok(batch) = item else { return };
+            single = batch.digest();
+        }
+        let together = Digest::combined(finals);
+        assert_eq!((together.set(), together.samples()), (single.set(), single.samples()));
+    });
+}
+
+/// Unordered, the state has a mark and the few that are missing below it.
+#[test]
+fn unordered_runs_resume_exactly() {
+    let cases = (work(&[SKIP, OnError::Fail, REPLACE]), speed(), speed(), 0_usize..8);
+    check(192, cases, |watch, (mut work, one, other, stop)| {
+        work.world = 1;
+        work.last = LastBatch::Keep;
+        let order = Order::Unordered;
+        let mut loader = builder(&source(&work, one), &work, one, 0).order(order).build().unwrap();
+        watch.on(&loader);
+        let (mut delivered, mut state, mut batches) = (Vec::new(), None, 0);
+        for item in loader.epoch(1).unwrap() {
+            let item = match item {
+                Ok(batch) => {
+                    state = Some(batch.state());
+                    batches += 1;
+                    Item::from(Ok(batch))
+                }
+                Err(error) if error.kind() == ErrorKind::Sample => continue,
+                Err(_) => return,
+            };
+            delivered.extend(item.rows().to_vec());
+            if batches > stop {
+                break;
+            }
+        }
+        drop(loader);
+        let Some(state) = state else { return };
+        let json = serde_json::to_string(&state).unwrap();
+        let bound = 1_000 + 21 * one.prefetch * work.batch_size;
+        assert!(json.len() < bound, "{json}");
+        let mut loader = builder(&source(&work, other), &work, other, 0)
+            .order(order)
+            .resume(kept(&state))
+            .build()
+            .unwrap();
+        watch.on(&loader);
+        let mut digest = state.digest();
+        for item in loader.epoch(1).unwrap() {
+            let Ok(batch) = item else { continue };
+            digest = batch.digest();
+            delivered.extend(Item::from(Ok(batch)).rows().to_vec());
+        }
+        let good = work.acts.iter().filter(|act| !act.fails()).count();
+        let expected = if work.policy == REPLACE { work.acts.len() } else { good };
+        if work.policy == REPLACE && good < work.acts.len() {
+            // Replacing may give up where nearly all fail.
+            return;
+        }
+        assert_eq!(times(&delivered).len(), expected, "{work:?}");
+        assert!(times(&delivered).values().all(|&times| times == 1));
+        assert_eq!(digest.samples() as usize, expected);
+    });
+}
+
+/// A state of the first, streaming epoch, while the walk is still under way.
+#[test]
+fn a_state_can_be_taken_during_the_walk() {
+    within(|watch| {
+        let acts = vec![Act::Good; 40];
+        let held = Scripted::with(acts.clone(), Walk::HeldAfter(12), 0);
+        let mut loader = held.loader().batch_size(4).build().unwrap();
+        watch.on(&loader);
+        let state = loader.epoch(0).unwrap().nth(1).unwrap().unwrap().state();
+        held.walk_gate().open();
+        drop(loader);
+        let whole = Scripted::with(acts, Walk::Whole, 0);
+        let mut loader = whole.loader().batch_size(4).resume(kept(&state)).build().unwrap();
+        let indices: Vec<u64> = loader
+            .epoch(0)
+            .unwrap()
+            .flat_map(|batch| {
+                batch.unwrap().samples().iter().map(|s| s.index()).collect::<Vec<_>>()
+            })
+            .collect();
+        assert!(indices.into_iter().eq(8..40));
+        // A source with fewer samples than that is another.
+        let shorter = Scripted::good(7).loader().batch_size(4).resume(state).build();
+        assert_eq!(shorter.unwrap_err().kind(), ErrorKind::Resume);
+    });
+}
+
+/// The last batch of an epoch leads to the next.
+#[test]
+fn a_state_at_the_end_of_an_epoch_begins_the_next() {
+    within(|watch| {
+        let source = Scripted::good(10);
+        let mut loader = source.loader().shuffle(3).batch_size(4).build().unwrap();
+        watch.on(&loader);
+        let state = loader.epoch(6).unwrap().last().unwrap().unwrap().state();
+        let next: Vec<Item> = loader.epoch(7).unwrap().map(Item::from).collect();
+        let mut resumed = source.loader().shuffle(3).batch_size(4).resume(state).build().unwrap();
+        assert_eq!((resumed.first_epoch(), resumed.batches_of(7)), (7, Some(3)));
+        let again: Vec<Item> = resumed.epoch(7).unwrap().map(Item::from).collect();
+        assert_eq!(again, next);
+        // Whole epochs can be had as always.
+        assert_eq!(resumed.epoch(2).unwrap().count(), 3);
+    });
+}
+
+/// A rank without samples has an epoch of no batches.
+#[test]
+fn an_empty_rank_ends_at_once() {
+    within(|watch| {
+        let source = Scripted::good(2);
+        let mut loader =
+            source.loader().shard(2, 5).uneven(Uneven::Drop).batch_size(4).build().unwrap();
+        watch.on(&loader);
+        assert_eq!(loader.epochs(0..3).unwrap().count(), 0);
+        assert_eq!((loader.batches(), source.opened().get()), (Some(0), 0));
+    });
+}
+
+#[test]
+fn weights_that_do_not_fit_end_the_run_by_name() {
+    within(|watch| {
+        let source = Scripted::good(12);
+        let weighted = |weights| Sampling::Weighted { weights, samples: None };
+        let refusal = |weights| {
+            let built = source.loader().sampling(weighted(weights)).build();
+            built.and_then(|mut loader| {
+                watch.on(&loader);
+                loader.epoch(0)?.next().unwrap().map(drop)
+            })
+        };
+        for (weights, said) in [
+            (infeed::Weights::samples(vec![1.0; 11]), "the source has 12 samples"),
+            (infeed::Weights::samples(vec![0.0; 12]), "the weight 0"),
+            (infeed::Weights::samples(vec![f64::NAN; 12]), "finite"),
+            (infeed::Weights::Balanced, "has no class"),
+        ] {
+            let error = refusal(weights).unwrap_err();
+            assert_eq!(error.field(), Some("sampling"));
+            assert!(error.to_string().contains(said), "{error}");
+        }
+        // Only one sample has a weight: it comes twelve times.
+        let mut one = vec![0.0; 12];
+        one[5] = 2.0;
+        let weights = weighted(infeed::Weights::samples(one));
+        let mut loader = source.loader().sampling(weights).build().unwrap();
+        let batch = loader.epoch(0).unwrap().next().unwrap().unwrap();
+        assert!(batch.len() == 12 && batch.samples().iter().all(|sample| sample.index() == 5));
+    });
+}
+
+#[test]
+fn ranks_that_would_end_apart_are_refused() {
+    let builder = Scripted::good(4).loader().order(Order::Unordered).on_error(SKIP).shard(0, 2);
+    let error = builder.resolve().unwrap_err();
+    assert_eq!(error.field(), Some("on_error"));
+    let error = Scripted::good(4).loader().shard(2, 2).resolve().unwrap_err();
+    assert_eq!(error.to_string(), "shard = 2/2: expected a rank from 0 to 1");
+}
