@@ -102,6 +102,7 @@ pub use epoch::{Epoch, EpochStream, Epochs, EpochsStream};
 pub use error::{Cause, CauseKind, Error, ErrorKind, Result, SampleError, Stage};
 pub use half::{bf16, f16};
 pub use loader::{Loader, Monitor, StopHandle};
+pub use plan::Shuffle;
 pub use preprocess::Preprocessor;
 pub use resume::{Changed, Resume, State};
 pub use source::Folder;

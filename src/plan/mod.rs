@@ -28,7 +28,7 @@ use crate::random::Draws;
 use crate::source::{Index, Progress};
 
 pub(crate) use remaining::{Done, Remaining};
-use shuffle::Shuffle;
+pub use shuffle::Shuffle;
 pub(crate) use weighted::Alias;
 
 /// The exact order of every epoch.

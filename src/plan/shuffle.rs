@@ -13,9 +13,23 @@ const ROUNDS: usize = 16;
 /// Keeps the draws of shuffling apart from others with the same key.
 const SHUFFLE: u64 = 2;
 
-/// A permutation of `0..length`, decided by its key.
+/// A permutation of `0..length` that is decided by a seed and an epoch: the order
+/// of [`LoaderBuilder::shuffle`](crate::LoaderBuilder::shuffle). It is computed, not
+/// stored: any length takes some 150 bytes, and any position can be asked for.
+///
+/// ```
+/// use infeed::Shuffle;
+///
+/// let shuffle = Shuffle::new(100_000_000, 7, 0);
+/// assert_eq!(size_of_val(&shuffle), 152);
+/// assert_ne!(shuffle.at(0), Shuffle::new(100_000_000, 7, 1).at(0));
+///
+/// let mut all: Vec<u64> = Shuffle::new(10, 7, 0).iter().collect();
+/// all.sort();
+/// assert!(all.into_iter().eq(0..10));
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shuffle {
+pub struct Shuffle {
     length: u64,
     /// Even, so that odd permutations occur as often as even ones.
     a: u64,
@@ -24,7 +38,11 @@ pub(crate) struct Shuffle {
 }
 
 impl Shuffle {
-    pub(crate) fn new(length: u64, seed: u64, epoch: u64) -> Self {
+    /// The permutation of `0..length` for this seed and epoch; a length of 2^62 at
+    /// most.
+    #[must_use]
+    pub fn new(length: u64, seed: u64, epoch: u64) -> Self {
+        assert!(length <= 1 << 62, "more numbers than can be shuffled: {length}");
         let mut draws = Draws::new(&[seed, epoch, SHUFFLE]);
         let keys = std::array::from_fn(|_| draws.next());
         let root = length.saturating_sub(1).isqrt() + 1;
@@ -32,9 +50,14 @@ impl Shuffle {
         Shuffle { length, a, b: length.div_ceil(a), keys }
     }
 
-    /// What stands at `position`, which is below `length`.
-    pub(crate) fn at(&self, position: u64) -> u64 {
-        debug_assert!(position < self.length);
+    /// What stands at `position`.
+    ///
+    /// # Panics
+    ///
+    /// When `position` is not below the length.
+    #[must_use]
+    pub fn at(&self, position: u64) -> u64 {
+        assert!(position < self.length, "position {position} of {}", self.length);
         let mut number = position;
         loop {
             number = self.once(number);
@@ -42,6 +65,12 @@ impl Shuffle {
                 return number;
             }
         }
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = u64> + use<> {
+        let shuffle = *self;
+        (0..self.length).map(move |position| shuffle.at(position))
     }
 
     fn once(&self, number: u64) -> u64 {
