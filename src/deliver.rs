@@ -130,9 +130,9 @@ impl<T: Element> Delivery<T> {
             };
             self.now = Instant::now();
             match taken {
-                Taken::Failure { failure, length } => {
+                Taken::Failure(failure) => {
                     self.tracker.failed(failure.key());
-                    self.judge(vec![failure], length);
+                    self.judge(vec![failure]);
                 }
                 Taken::Batch(assembly, counters) => self.receive(assembly, counters),
                 Taken::EpochEnd(totals) => {
@@ -157,23 +157,23 @@ impl<T: Element> Delivery<T> {
             Ok(assembled) => assembled,
             Err(error) => return self.end_run(error),
         };
-        let Assembled { epoch, batch: number, length, buffer, samples, failures } = assembled;
+        let Assembled { epoch, batch: number, buffer, samples, failures } = assembled;
         let index = self.tracker.batches_before() + number;
         let Some(buffer) = buffer else {
             let last = failures.last().map(ToString::to_string).unwrap_or_default();
-            self.judge(failures, length);
+            self.judge(failures);
             if !self.over {
                 self.end_run(Error::empty_batch(epoch, Some(index), last));
             }
             return;
         };
-        self.judge(failures, length);
+        self.judge(failures);
         if self.over {
             return;
         }
         let [a, b, c] = self.row_shape;
         let shape = [samples.len(), a, b, c];
-        let standing = self.tracker.batch(number, &samples);
+        let standing = self.tracker.batch(number, &samples, self.current.stats.failed);
         let layout = self.config.layout;
         let batch = Batch::new(buffer, shape, layout, samples, epoch, index, standing);
         self.now = Instant::now();
@@ -181,20 +181,22 @@ impl<T: Element> Delivery<T> {
         self.pending.push_back(Told::Batch(batch));
     }
 
-    /// Tells, records or refuses failures. `length` is the epoch's, when known.
-    fn judge(&mut self, failures: Vec<SampleError>, length: Option<u64>) {
+    /// Tells, records or refuses failures.
+    fn judge(&mut self, failures: Vec<SampleError>) {
+        // Of the whole epoch, also where a part of it was done before.
+        let length = if failures.is_empty() { None } else { self.tracker.whole_length() };
+        let allowed = self.on_error.budget().allowed(length.unwrap_or(u64::MAX));
         for failure in failures {
             self.current.stats.failed += 1;
             self.current.last_failure = failure.to_string();
-            let allowed = self.on_error.budget().allowed(length.unwrap_or(u64::MAX));
+            let failed = self.current.stats.failed + self.tracker.failed_before();
             match self.on_error {
                 OnError::Fail => self.pending.push_back(Told::Error(failure.into())),
                 OnError::Replace { attempts, .. } if failure.substitute().is_none() => {
                     return self.end_run(Error::no_substitute(attempts, failure));
                 }
-                _ if allowed.is_some_and(|allowed| self.current.stats.failed > allowed) => {
-                    let (failed, budget) = (self.current.stats.failed, self.on_error.budget());
-                    let (epoch, budget) = (failure.epoch(), budget.to_string());
+                _ if allowed.is_some_and(|allowed| failed > allowed) => {
+                    let (epoch, budget) = (failure.epoch(), self.on_error.budget().to_string());
                     return self.end_run(Error::budget(epoch, failed, budget, failure));
                 }
                 _ => self.record(failure),

@@ -56,6 +56,8 @@ pub(crate) struct Begun {
     pub(crate) turns: Remaining,
     /// Batches of the epoch that were delivered to this rank.
     pub(crate) batches: u64,
+    /// Samples of the epoch that failed on it.
+    pub(crate) failed: u64,
     /// Samples of the epoch that were delivered before.
     pub(crate) digest: Digest,
 }

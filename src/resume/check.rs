@@ -44,8 +44,8 @@ pub(crate) fn begun(
     let epoch = states.iter().map(|state| state.epoch).max().unwrap_or(first.epoch);
     if states.iter().all(|state| state.ended && state.epoch == epoch) {
         let own = states.iter().find(|state| state.shard == config.shard);
-        let (digest, batches) = own.map(|own| (own.digest, own.batches)).unwrap_or_default();
-        return Ok(Begun { turns: Remaining::nothing(), digest, batches, ..whole(epoch) });
+        let own = own.map_or_else(|| whole(epoch), continued);
+        return Ok(Begun { positions: Remaining::default(), turns: Remaining::nothing(), ..own });
     }
     // A rank may have ended the epoch before, and not begun this one.
     if states.iter().any(|state| state.epoch + u64::from(state.ended) < epoch) {
@@ -59,6 +59,18 @@ pub(crate) fn begun(
 /// The whole of an epoch.
 fn whole(epoch: u64) -> Begun {
     Begun { epoch, ..Begun::default() }
+}
+
+/// What a rank has left of the epoch in which it stood.
+fn continued(state: &State) -> Begun {
+    Begun {
+        epoch: state.epoch,
+        positions: state.positions.clone(),
+        turns: state.turns.clone(),
+        batches: state.batches,
+        failed: state.failed,
+        digest: state.digest,
+    }
 }
 
 /// Refuses states of another order than this loader's, or each other's.
@@ -133,19 +145,13 @@ fn left(states: &[State], epoch: u64, config: &Resolved, positions: u64) -> Resu
     let of_rank = states.iter().find(|state| state.shard == shard);
     let same_world = first.shard.world == shard.world;
     let all = states.len() == first.shard.world as usize;
-    let continued = |state: &State, digest: Digest, batches: u64| Begun {
-        epoch,
-        positions: state.positions.clone(),
-        turns: state.turns.clone(),
-        batches,
-        digest,
-    };
     match (same_world, of_rank) {
         // A rank that has ended the epoch before has not begun this one.
         (true, Some(own)) if own.epoch != epoch => return Ok(whole(epoch)),
-        (true, Some(own)) => return Ok(continued(own, own.digest, own.batches)),
+        (true, Some(own)) => return Ok(continued(own)),
         (true, None) if states.len() == 1 && first.order == Order::Ordered => {
-            return Ok(continued(first, Digest::default(), first.batches));
+            let (failed, digest) = Default::default();
+            return Ok(Begun { failed, digest, ..continued(first) });
         }
         (true, None) => {
             return Err(Error::resume(format!(

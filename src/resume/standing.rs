@@ -8,7 +8,7 @@ use crate::batch::Sample;
 use crate::config::{Order, Resolved, Shard};
 use crate::digest::Digest;
 use crate::plan::{Begun, Done, Plan, Remaining};
-use crate::source::{Index, Print};
+use crate::source::{Index, Print, Progress};
 
 /// What is the same in every state of a loader.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct Standing {
     positions: Remaining,
     turns: Remaining,
     batches: u64,
+    failed: u64,
     ended: bool,
     pub(crate) digest: Digest,
     source: Print,
@@ -43,6 +44,7 @@ impl Standing {
             epoch: self.epoch,
             position: begun + consumed * u64::from(shard.world),
             batches: self.batches,
+            failed: self.failed,
             ended: self.ended,
             seed,
             sampling: sampling.clone(),
@@ -97,6 +99,17 @@ impl Tracker {
         self.begun.batches
     }
 
+    /// Samples of the epoch that failed before this run of it.
+    pub(crate) fn failed_before(&self) -> u64 {
+        self.begun.failed
+    }
+
+    /// Samples of a whole epoch here, once the walk has ended.
+    pub(crate) fn whole_length(&self) -> Option<u64> {
+        let Progress { listed, complete } = self.index.progress();
+        complete.then(|| self.plan.length(listed))
+    }
+
     /// Unordered, a sample has failed for good.
     pub(crate) fn failed(&mut self, key: u64) {
         if self.unchanging.order == Order::Unordered {
@@ -104,8 +117,9 @@ impl Tracker {
         }
     }
 
-    /// The batch of this number in this run of the epoch has come.
-    pub(crate) fn batch(&mut self, number: u64, samples: &[Sample]) -> Box<Standing> {
+    /// The batch of this number in this run of the epoch has come, and so many
+    /// samples have `failed` in it.
+    pub(crate) fn batch(&mut self, number: u64, samples: &[Sample], failed: u64) -> Box<Standing> {
         let source = self.index.print();
         let length = source.complete.then(|| self.plan.length_of(self.begun.epoch, source.samples));
         match self.unchanging.order {
@@ -125,6 +139,7 @@ impl Tracker {
             positions: self.begun.positions.clone(),
             turns: self.begun.turns.after(&self.done),
             batches: self.batches,
+            failed: self.begun.failed + failed,
             ended: length.is_some_and(|length| self.done.count() >= length),
             digest: self.digest,
             source,

@@ -42,6 +42,7 @@ pub struct State {
     pub(super) epoch: u64,
     pub(super) position: u64,
     pub(super) batches: u64,
+    pub(super) failed: u64,
     /// This rank has nothing left of the epoch.
     pub(super) ended: bool,
     pub(super) seed: u64,
@@ -76,6 +77,12 @@ impl State {
     #[must_use]
     pub fn batches(&self) -> u64 {
         self.batches
+    }
+
+    /// Samples of the epoch that failed on this rank.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed
     }
 
     /// Which part of the epoch the run takes.

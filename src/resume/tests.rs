@@ -39,6 +39,7 @@ fn state(config: &Resolved, begun: &Begun, done: &Done, ended: bool, source: Pri
         epoch: begun.epoch,
         position: 0,
         batches: begun.batches + 1,
+        failed: 0,
         ended,
         seed: config.seed,
         sampling: sampling_words(config),
@@ -113,7 +114,7 @@ proptest! {
                 prop_assert!(keys.is_sorted_by_key(|planned| planned.position));
                 lengths.push(keys.len());
                 let mut done = Done::default();
-                for key in 0..keys.len() {
+                for (key, planned) in keys.iter().enumerate() {
                     let does = match (phase.together, unordered) {
                         (Some(count), false) => key < count,
                         (_, false) => phase.done[rank as usize].len() > key,
@@ -121,7 +122,7 @@ proptest! {
                     };
                     if does {
                         done.add(key as u64);
-                        taken.push(keys[key]);
+                        taken.push(*planned);
                     }
                 }
                 next.push(state(&config, &begun, &done, false, index.print()));

@@ -23,8 +23,6 @@ pub(crate) struct Assembly<T: Element> {
 pub(crate) struct Assembled<T: Element> {
     pub(crate) epoch: u64,
     pub(crate) batch: u64,
-    /// Positions of the epoch, when known.
-    pub(crate) length: Option<u64>,
     /// `None` when every sample failed.
     pub(crate) buffer: Option<Buffer<T>>,
     /// What each row holds.
@@ -37,7 +35,7 @@ pub(crate) struct Assembled<T: Element> {
 impl<T: Element> Assembly<T> {
     /// The buffer with its rows moved together, and what each row holds.
     pub(crate) fn assemble(mut self, row_len: usize) -> Result<Assembled<T>> {
-        let Settled { epoch, batch, length, .. } = self.settled;
+        let Settled { epoch, batch, .. } = self.settled;
         let whole = self.settled.memory.take().map(Rows::into_inner).transpose();
         let mut buffer =
             whole.map_err(|_| Error::lost("a row of a delivered batch is still being written"))?;
@@ -55,6 +53,6 @@ impl<T: Element> Assembly<T> {
         failures.extend(replaced);
         failures.sort_by_key(SampleError::position);
         let buffer = buffer.filter(|_| !samples.is_empty());
-        Ok(Assembled { epoch, batch, length, buffer, samples, failures })
+        Ok(Assembled { epoch, batch, buffer, samples, failures })
     }
 }

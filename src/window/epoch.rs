@@ -80,8 +80,6 @@ pub(crate) struct Settled<M, R, F> {
     /// `None` when every sample failed.
     pub(crate) memory: Option<M>,
     rows: Vec<Row<R, F>>,
-    /// Positions of the epoch, when known.
-    pub(crate) length: Option<u64>,
 }
 
 impl<M, R, F> Settled<M, R, F> {
@@ -257,8 +255,8 @@ impl<M, R, F> Epoch<M, R, F> {
         if !shape.ordered {
             self.fill_gaps(at, shape, copy);
         }
-        let (epoch, batch, length) = (self.number, self.taken, self.length());
-        let mut settled = Settled { epoch, batch, memory: None, rows: Vec::new(), length };
+        let (epoch, batch) = (self.number, self.taken);
+        let mut settled = Settled { epoch, batch, memory: None, rows: Vec::new() };
         if let Some(slot) = self.slots.remove(at) {
             let ready = slot.ready as u64;
             (settled.memory, settled.rows) = (slot.memory, slot.rows);

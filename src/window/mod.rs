@@ -91,7 +91,7 @@ struct Inner<T: Element> {
 /// What the consumer gets.
 #[derive(Debug)]
 pub(crate) enum Taken<T: Element> {
-    Failure { failure: SampleError, length: Option<u64> },
+    Failure(SampleError),
     Batch(Assembly<T>, Arc<EpochCounters>),
     EpochEnd(Totals),
     Error(Error),
@@ -236,7 +236,7 @@ impl<T: Element> Window<T> {
         };
         let taken = match inner.state.take(copy) {
             Take::Pending => return None,
-            Take::Failure { failure, length } => Taken::Failure { failure, length },
+            Take::Failure(failure) => Taken::Failure(failure),
             Take::Batch(settled) => {
                 let epoch = settled.epoch;
                 let counters = inner.counters.iter().rev().find(|(_, of)| of.number == epoch);

@@ -84,8 +84,8 @@ impl Walk {
 pub(crate) enum Take<M, R, F> {
     /// Nothing yet.
     Pending,
-    /// Unordered: a sample failed. The epoch's length, when known.
-    Failure { failure: F, length: Option<u64> },
+    /// Unordered: a sample failed.
+    Failure(F),
     /// A batch in which every key is settled.
     Batch(Settled<M, R, F>),
     /// The front epoch is over.
@@ -380,12 +380,10 @@ impl<M, R, F> State<M, R, F> {
         if front.can_judge(&shape, walk)
             && let Some(failure) = front.failures.pop_front()
         {
-            return Take::Failure { failure, length: front.length().or(walk.length()) };
+            return Take::Failure(failure);
         }
         if let Some(slot) = front.complete(&shape, walk) {
-            let mut settled = front.take(&shape, slot, copy);
-            settled.length = settled.length.or(walk.length());
-            return Take::Batch(settled);
+            return Take::Batch(front.take(&shape, slot, copy));
         }
         if !front.is_finished() || !front.failures.is_empty() {
             return Take::Pending;

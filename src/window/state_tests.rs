@@ -164,7 +164,7 @@ impl Model {
         assert_eq!(promised, !matches!(taken, Take::Pending), "a lost or a needless wake-up");
         match taken {
             Take::Pending | Take::Idle => return false,
-            Take::Failure { failure, .. } => assert!(self.failed.insert(failure)),
+            Take::Failure(failure) => assert!(self.failed.insert(failure)),
             Take::Batch(batch) => self.check(batch),
             Take::EpochEnd(totals) => {
                 let delivered = self.seen.len() as u64;
