@@ -20,6 +20,10 @@ pub(crate) fn compare<T: Element>(args: &args::Compare) -> Outcome {
         Some(dir) => dir.clone(),
         None => demo::folder()?,
     };
+    if args.knobs.takes_a_part() {
+        let reason = "all ways take the same images: leave --shard and weighted sampling out";
+        return Err(reason.into());
+    }
     if let (Some(way), Some(images)) = (args.way, args.images) {
         let source = First { folder: args.knobs.folder(&dir)?, images };
         let again = First { folder: args.knobs.folder(&dir)?, images };

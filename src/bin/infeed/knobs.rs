@@ -178,6 +178,11 @@ impl Knobs {
         }
     }
 
+    /// Whether an epoch has other samples than all of the source, each once.
+    pub(crate) fn takes_a_part(&self) -> bool {
+        self.shard != Shard::WHOLE || matches!(self.sampling, Sampling::Weighted { .. })
+    }
+
     pub(crate) fn shard(&self) -> Shard {
         self.shard
     }
