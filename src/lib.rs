@@ -85,7 +85,7 @@ pub mod export;
 #[doc(hidden)]
 pub mod doc;
 
-pub use batch::{Batch, NO_LABEL, Sample};
+pub use batch::{Batch, BatchParts, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;
 pub use config::{
     Budget, Cache, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,

@@ -100,8 +100,9 @@ impl<T: Element> Job<T> {
         let Job { ticket, index, padding, replaces, failures } = self;
         let replaced = |error: SampleError| error.replaced_by(entry.path.clone());
         let failures = failures.into_iter().map(replaced).collect();
-        let (label, position) = (entry.label, ticket.position);
-        let sample = Sample { path: entry.path, index, position, label, padding, replaces };
+        let Entry { path, label, target } = entry;
+        let position = ticket.position;
+        let sample = Sample { path, index, position, label, target, padding, replaces };
         (ticket, Arrived { sample, failures })
     }
 }

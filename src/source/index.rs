@@ -7,18 +7,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::Listed;
 use crate::error::Error;
 
 /// One sample as the source listed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     /// Relative to the source's root.
     pub(crate) path: PathBuf,
     pub(crate) label: Option<u32>,
+    pub(crate) target: Box<[f32]>,
 }
 
-/// Append-only. A sample costs its name and about 40 bytes: folders are kept
-/// once.
+/// Append-only. A sample costs its name and about 40 bytes, and 4 for each value
+/// of its target: folders are kept once.
 #[derive(Debug)]
 pub(crate) struct Index {
     state: Mutex<State>,
@@ -31,9 +33,15 @@ pub(crate) struct Index {
 struct State {
     folders: Vec<PathBuf>,
     entries: Vec<Compact>,
+    /// Row-major, `[entries, target_len]`.
+    targets: Vec<f32>,
+    /// The first sample's.
+    target_len: usize,
     classes: Arc<[String]>,
     /// The walk has ended, and how.
     end: Option<Result<(), Error>>,
+    /// Why the walk was asked to stop, where a sample could not be taken.
+    refused: Option<Error>,
     /// The granter waits for this many samples.
     wanted: Option<usize>,
     closed: bool,
@@ -71,9 +79,22 @@ impl Index {
         self.lock().classes = names.into();
     }
 
-    pub(super) fn push(&self, path: &Path, label: Option<u32>) -> ControlFlow<()> {
+    pub(super) fn push(&self, sample: &Listed<'_>) -> ControlFlow<()> {
+        let Listed { path, label, target, .. } = *sample;
         let mut state = self.lock();
-        if state.closed {
+        if state.closed || state.refused.is_some() {
+            return ControlFlow::Break(());
+        }
+        if state.entries.is_empty() {
+            state.target_len = target.len();
+        } else if target.len() != state.target_len {
+            let reason = format!(
+                "its target has {} values and the first sample's has {}: all of a source must \
+                 have as many",
+                target.len(),
+                state.target_len
+            );
+            state.refused = Some(Error::source_unusable(path, reason));
             return ControlFlow::Break(());
         }
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
@@ -84,6 +105,7 @@ impl Index {
         let name = path.file_name().unwrap_or_default().into();
         let label = label.unwrap_or(UNLABELLED);
         state.entries.push(Compact { folder, label, name });
+        state.targets.extend_from_slice(target);
         let listed = state.entries.len();
         if listed == 1 {
             self.first.notify_all();
@@ -98,8 +120,9 @@ impl Index {
 
     pub(crate) fn finish(&self, end: Result<(), Error>) {
         let mut state = self.lock();
-        state.end = Some(end);
+        state.end = Some(state.refused.take().map_or(end, Err));
         state.entries.shrink_to_fit();
+        state.targets.shrink_to_fit();
         drop(state);
         self.first.notify_all();
         self.changed.notify_one();
@@ -157,9 +180,12 @@ impl Index {
 
     pub(crate) fn entry(&self, index: u64) -> Option<Entry> {
         let state = self.lock();
-        let Compact { folder, label, name } = state.entries.get(usize::try_from(index).ok()?)?;
+        let index = usize::try_from(index).ok()?;
+        let Compact { folder, label, name } = state.entries.get(index)?;
         let path = state.folders[*folder as usize].join(&**name);
-        Some(Entry { path, label: (*label != UNLABELLED).then_some(*label) })
+        let label = (*label != UNLABELLED).then_some(*label);
+        let target = &state.targets[index * state.target_len..][..state.target_len];
+        Some(Entry { path, label, target: target.into() })
     }
 
     pub(crate) fn classes(&self) -> Arc<[String]> {
@@ -175,17 +201,21 @@ mod tests {
         Index::new(Arc::new(Notify::new()))
     }
 
+    fn entry(path: &str, label: Option<u32>, target: &[f32]) -> Option<Entry> {
+        Some(Entry { path: path.into(), label, target: target.into() })
+    }
+
     #[test]
     fn what_goes_in_comes_out() {
         let index = index();
         for (path, label) in
             [("a/1.jpg", Some(0)), ("a/2.jpg", Some(0)), ("b/1.jpg", Some(1)), ("c.jpg", None)]
         {
-            assert!(index.push(Path::new(path), label).is_continue());
+            assert!(index.push(&Listed::new(Path::new(path)).label(label)).is_continue());
         }
-        assert_eq!(index.entry(1).unwrap(), Entry { path: "a/2.jpg".into(), label: Some(0) });
-        assert_eq!(index.entry(2).unwrap(), Entry { path: "b/1.jpg".into(), label: Some(1) });
-        assert_eq!(index.entry(3).unwrap(), Entry { path: "c.jpg".into(), label: None });
+        assert_eq!(index.entry(1), entry("a/2.jpg", Some(0), &[]));
+        assert_eq!(index.entry(2), entry("b/1.jpg", Some(1), &[]));
+        assert_eq!(index.entry(3), entry("c.jpg", None, &[]));
         assert_eq!(index.entry(4), None);
         assert_eq!(index.progress(), Progress { listed: 4, complete: false });
         index.finish(Ok(()));
@@ -193,10 +223,27 @@ mod tests {
     }
 
     #[test]
+    fn targets_have_one_length() {
+        let index = index();
+        let push =
+            |path: &str, target: &[f32]| index.push(&Listed::new(Path::new(path)).target(target));
+        assert!(push("a", &[1.0, 2.0]).is_continue());
+        assert!(push("b", &[3.0, 4.0]).is_continue());
+        assert!(push("c", &[5.0]).is_break());
+        assert!(push("d", &[5.0, 6.0]).is_break(), "nothing comes behind what was refused");
+        index.finish(Ok(()));
+        assert_eq!(index.entry(1), entry("b", None, &[3.0, 4.0]));
+        assert_eq!(index.entry(2), None);
+        let error = index.error().unwrap();
+        assert_eq!(error.path(), Some(Path::new("c")));
+        assert!(error.to_string().contains("1 values and the first sample's has 2"), "{error}");
+    }
+
+    #[test]
     fn a_closed_index_stops_the_walk() {
         let index = index();
         index.close();
-        assert!(index.push(Path::new("a"), None).is_break());
+        assert!(index.push(&Listed::new(Path::new("a"))).is_break());
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Source for First {
 
     fn list(&self, listing: &mut Listing<'_>) -> infeed::Result<()> {
         let mut left = self.images;
-        self.folder.list(&mut listing.tap(|_, _| match left {
+        self.folder.list(&mut listing.tap(|_| match left {
             0 => ControlFlow::Break(()),
             _ => {
                 left -= 1;
