@@ -97,7 +97,7 @@ pub use error::{Cause, CauseKind, Error, ErrorKind, Result, SampleError, Stage};
 pub use half::{bf16, f16};
 pub use loader::{Loader, Monitor, StopHandle};
 pub use preprocess::Preprocessor;
-pub use source::Folder;
+pub use source::{Folder, List};
 
 /// The README's examples, compiled and run.
 #[cfg(doctest)]

@@ -1,5 +1,6 @@
 //! The samples found so far, growing while the walk goes on.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,10 @@ pub(crate) struct Index {
 
 #[derive(Debug, Default)]
 struct State {
-    folders: Vec<PathBuf>,
+    folders: Vec<Arc<Path>>,
+    /// The number of each folder, while the walk goes on: a list may name them
+    /// in any order.
+    numbers: HashMap<Arc<Path>, u32>,
     entries: Vec<Compact>,
     /// Row-major, `[entries, target_len]`.
     targets: Vec<f32>,
@@ -45,6 +49,23 @@ struct State {
     /// The granter waits for this many samples.
     wanted: Option<usize>,
     closed: bool,
+}
+
+impl State {
+    /// The number of a folder, which most often is the one before's.
+    fn folder(&mut self, folder: &Path) -> u32 {
+        let last = self.entries.last().map(|entry| entry.folder);
+        if let Some(last) = last.filter(|last| *self.folders[*last as usize] == *folder) {
+            return last;
+        }
+        if let Some(&number) = self.numbers.get(folder) {
+            return number;
+        }
+        let (number, folder) = (self.folders.len() as u32, Arc::<Path>::from(folder));
+        self.folders.push(Arc::clone(&folder));
+        self.numbers.insert(folder, number);
+        number
+    }
 }
 
 #[derive(Debug)]
@@ -98,10 +119,7 @@ impl Index {
             return ControlFlow::Break(());
         }
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        if state.folders.last().is_none_or(|last| last != folder) {
-            state.folders.push(folder.to_owned());
-        }
-        let folder = (state.folders.len() - 1) as u32;
+        let folder = state.folder(folder);
         let name = path.file_name().unwrap_or_default().into();
         let label = label.unwrap_or(UNLABELLED);
         state.entries.push(Compact { folder, label, name });
@@ -123,6 +141,7 @@ impl Index {
         state.end = Some(state.refused.take().map_or(end, Err));
         state.entries.shrink_to_fit();
         state.targets.shrink_to_fit();
+        state.numbers = HashMap::new();
         drop(state);
         self.first.notify_all();
         self.changed.notify_one();
@@ -209,14 +228,15 @@ mod tests {
     fn what_goes_in_comes_out() {
         let index = index();
         for (path, label) in
-            [("a/1.jpg", Some(0)), ("a/2.jpg", Some(0)), ("b/1.jpg", Some(1)), ("c.jpg", None)]
+            [("a/1.jpg", Some(0)), ("b/1.jpg", Some(1)), ("a/2.jpg", Some(0)), ("c.jpg", None)]
         {
             assert!(index.push(&Listed::new(Path::new(path)).label(label)).is_continue());
         }
-        assert_eq!(index.entry(1), entry("a/2.jpg", Some(0), &[]));
-        assert_eq!(index.entry(2), entry("b/1.jpg", Some(1), &[]));
+        assert_eq!(index.entry(1), entry("b/1.jpg", Some(1), &[]));
+        assert_eq!(index.entry(2), entry("a/2.jpg", Some(0), &[]));
         assert_eq!(index.entry(3), entry("c.jpg", None, &[]));
         assert_eq!(index.entry(4), None);
+        assert_eq!(index.lock().folders.len(), 3, "each folder is kept once");
         assert_eq!(index.progress(), Progress { listed: 4, complete: false });
         index.finish(Ok(()));
         assert!(index.progress().complete);

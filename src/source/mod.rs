@@ -4,6 +4,7 @@
 mod file;
 mod folder;
 mod index;
+mod list;
 mod listing;
 
 use std::fmt;
@@ -21,12 +22,13 @@ use crate::read::budget::{ByteBudget, Lease};
 
 pub use folder::Folder;
 pub(crate) use index::{Entry, Index, Progress};
+pub use list::List;
 pub use listing::{Listed, Listing, list};
 
 /// A set of encoded images in a stable order.
 ///
-/// [`Folder`] is the one most people need; implement it to stream from
-/// somewhere else.
+/// [`Folder`] and [`List`] are the ones most people need; implement it to stream
+/// from somewhere else.
 ///
 /// ```
 /// use std::path::{Path, PathBuf};
