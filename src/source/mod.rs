@@ -99,6 +99,25 @@ pub trait Source: Send + Sync + 'static {
     }
 }
 
+/// A source that several share, or whose type is not known.
+impl<S: Source + ?Sized> Source for Arc<S> {
+    fn root(&self) -> PathBuf {
+        (**self).root()
+    }
+
+    fn list(&self, listing: &mut Listing<'_>) -> Result<()> {
+        (**self).list(listing)
+    }
+
+    fn read(&self, path: &Path, admission: Admission) -> ReadFuture {
+        (**self).read(path, admission)
+    }
+
+    fn fingerprint(&self, path: &Path) -> Result<Option<Fingerprint>, Cause> {
+        (**self).fingerprint(path)
+    }
+}
+
 /// The state of one sample's bytes: another whenever they change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint {

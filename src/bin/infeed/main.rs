@@ -7,6 +7,7 @@ mod bench;
 mod compare;
 mod demo;
 mod export;
+mod images;
 mod knobs;
 mod progress;
 mod report;
