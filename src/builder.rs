@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use crate::cache;
 use crate::config::{
-    Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order, Resolved, Size,
+    Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order, Resolved,
+    Size, Split, Subset,
 };
 use crate::decode::{Decode, StandardDecoder};
 use crate::element::Element;
 use crate::error::Result;
 use crate::loader::{Loader, Parts};
 use crate::preprocess::Preprocessor;
-use crate::source::Source;
+use crate::source::{Selected, Source};
 use crate::transform::{Look, Scaler, Transform};
 
 /// Collects what a [`Loader`] is to do; [`build`](LoaderBuilder::build) checks
@@ -53,6 +54,28 @@ impl LoaderBuilder {
 }
 
 impl<T: Element> LoaderBuilder<T> {
+    /// Only one side of a split of the samples, by a hash of their paths. Default
+    /// none: all samples. Labels are what they are without it; indices and all
+    /// that is counted are of the samples that are left. Changes results.
+    pub fn split(mut self, split: Split) -> Self {
+        self.config.split = Some(split);
+        self
+    }
+
+    /// Only the samples of these indices, in the source's order; each once. They
+    /// count the whole source's samples, before a [`split`](Self::split) divides
+    /// what is left, and the samples that are left are numbered anew. The source
+    /// is listed no further than the largest. Default none: all samples. Changes
+    /// results; takes 8 bytes an index.
+    ///
+    /// An index that the source does not have is an error
+    /// ([`ErrorKind::Config`](crate::ErrorKind::Config)) when it has been listed
+    /// to its end.
+    pub fn subset(mut self, indices: impl IntoIterator<Item = u64>) -> Self {
+        self.config.subset = Some(Subset::new(indices));
+        self
+    }
+
     /// Samples in a batch. Default 32, the article's; at least 1. Changes
     /// results (which samples come together). Memory grows with it.
     pub fn batch_size(mut self, samples: usize) -> Self {
@@ -302,16 +325,18 @@ impl<T: Element> LoaderBuilder<T> {
     /// # Errors
     ///
     /// * [`ErrorKind::Config`](crate::ErrorKind::Config): a knob has a value
-    ///   that cannot be used, or the memory limit cannot be kept.
-    /// * [`ErrorKind::Source`](crate::ErrorKind::Source): the root is missing,
-    ///   unreadable, or holds no image.
+    ///   that cannot be used, the memory limit cannot be kept, or no sample is
+    ///   left to take part.
+    /// * [`ErrorKind::Source`](crate::ErrorKind::Source): the root or the list is
+    ///   missing, unreadable, wrong, or holds no image.
     /// * [`ErrorKind::System`](crate::ErrorKind::System): a thread could not be
     ///   started.
     pub fn build(self) -> Result<Loader<T>> {
         let config = self.config.resolve::<T>()?;
         let (decoder, transform) = (self.made_decoder(), transform(&config));
         let cache = cache::Cache::open(&config, &self.source.root(), &*decoder)?;
-        Loader::start(Parts { source: self.source, decoder, transform, cache, config })
+        let source = Selected::from(self.source, self.config.subset, self.config.split);
+        Loader::start(Parts { source, decoder, transform, cache, config })
     }
 
     /// Checks every knob without starting anything.

@@ -89,7 +89,7 @@ pub use batch::{Batch, BatchParts, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;
 pub use config::{
     Budget, Cache, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
-    OnError, Order, Size,
+    OnError, Order, Size, Split,
 };
 pub use element::{Dtype, Element};
 pub use epoch::{Epoch, EpochStream, Epochs, EpochsStream};

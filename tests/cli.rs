@@ -277,6 +277,35 @@ fn a_list_is_streamed_and_compared() {
 }
 
 #[test]
+fn a_split_has_two_sides() {
+    let root = tree(0);
+    let images = |more: &[&str]| {
+        let report = json(&run(&root, &[&["--json"], more].concat()));
+        report["images"].as_u64().unwrap()
+    };
+    for seed in ["0", "3"] {
+        let side = |split| images(&["--split", split, "--split-seed", seed]);
+        assert_eq!(side("train=0.7") + side("val=0.3"), 10);
+    }
+    let report = json(&run(&root, &["--json", "--split", "validation=0.5", "--split-seed", "2"]));
+    assert_eq!(report["config"]["split"], "validation=0.5, seed 2");
+    let compare = ["compare", dir(&root), "--split", "train=0.7", "--json", "--epochs", "2"];
+    let report = json(&infeed(&[&compare, &SMALL[..]].concat()));
+    let found = images(&["--split", "train=0.7"]);
+    assert_eq!(report["found"], found);
+    assert!(report["ways"].as_array().unwrap().iter().all(|way| way["images"] == found));
+    for wrong in ["train=1.5", "test=0.1", "0.9"] {
+        let output = run(&root, &["--split", wrong]);
+        assert_eq!(code(&output), 2);
+        assert!(stderr(&output).contains("--split"), "{}", stderr(&output));
+    }
+    let output = run(&root, &["--split", "val=0.0000001"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("leaves none of 10 samples"), "{}", stderr(&output));
+    assert_eq!(code(&run(&root, &["--split-seed", "1"])), 2);
+}
+
+#[test]
 fn an_export_of_a_list_has_targets() {
     let (root, out) = (tree(0), tempfile::tempdir().unwrap());
     let list = listed(root.path());
@@ -596,6 +625,8 @@ fn help_knows_every_knob() {
         "--json",
         "--pattern",
         "--list",
+        "--split",
+        "--split-seed",
         "--read-timeout",
     ] {
         assert!(help.contains(flag), "{flag}");

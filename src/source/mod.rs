@@ -6,6 +6,7 @@ mod folder;
 mod index;
 mod list;
 mod listing;
+mod select;
 
 use std::fmt;
 use std::future::Future;
@@ -24,6 +25,7 @@ pub use folder::Folder;
 pub(crate) use index::{Entry, Index, Progress};
 pub use list::List;
 pub use listing::{Listed, Listing, list};
+pub(crate) use select::Selected;
 
 /// A set of encoded images in a stable order.
 ///

@@ -18,7 +18,7 @@ const DEFAULT_KEPT: u64 = 2 << 30;
 pub(crate) fn compare<T: Element>(args: &args::Compare) -> Outcome {
     let chosen = args.knobs.images.choose(args.dir.as_deref())?;
     if let (Some(way), Some(images)) = (args.way, args.images) {
-        let source = First { source: chosen.source, images };
+        let source = First { source: chosen.source, split: args.knobs.images.split(), images };
         let builder = args.knobs.builder::<T>(source.clone());
         let figures = measure(way, &source, args.epochs, builder)?;
         println!("{}", serde_json::to_string(&figures)?);
@@ -62,8 +62,12 @@ impl Plan {
         chosen: Chosen,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let Chosen { source, name } = chosen;
-        let found = infeed::source::list(&*source)?.len();
-        // The loader's own words for a source that holds nothing.
+        let mut paths = infeed::source::list(&*source)?;
+        if let Some(split) = args.knobs.images.split() {
+            paths.retain(|(path, _)| split.contains(path));
+        }
+        let found = paths.len();
+        // The loader's own words where there is nothing to take.
         let config = if found == 0 {
             args.knobs.builder::<T>(source).build()?.config().clone()
         } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use infeed::source::Source;
-use infeed::{Folder, List};
+use infeed::{Folder, List, Split};
 
 use crate::demo;
 
@@ -21,9 +21,24 @@ pub(crate) struct Images {
     /// Only files whose path below DIR matches, such as 'train/**/*.jpg'
     #[arg(long, value_name = "GLOB", conflicts_with = "list", help_heading = "Images")]
     pattern: Option<String>,
+
+    /// Only one side of a split by the names of the files: train=0.9 or val=0.1,
+    /// which have no image in common
+    #[arg(long, value_name = "SIDE=SHARE", help_heading = "Images")]
+    split: Option<Split>,
+
+    /// Seed of the split
+    #[arg(
+        long,
+        default_value_t = 0,
+        value_name = "N",
+        requires = "split",
+        help_heading = "Images"
+    )]
+    split_seed: u64,
 }
 
-/// A source, and what reports call it.
+/// A source, and what reports call it. The split has yet to be applied.
 #[derive(Clone)]
 pub(crate) struct Chosen {
     pub(crate) source: Arc<dyn Source>,
@@ -51,6 +66,11 @@ impl Images {
             None => folder,
         };
         Ok(Chosen { source: Arc::new(folder), name: dir.display().to_string() })
+    }
+
+    /// The side of a split that was asked for.
+    pub(crate) fn split(&self) -> Option<Split> {
+        self.split.map(|split| split.seed(self.split_seed))
     }
 
     /// Whether every image below a folder is taken, so that what is written there

@@ -188,6 +188,9 @@ impl Knobs {
             .readers(self.readers)
             .prefetch(self.prefetch)
             .held_batches(self.held_batches);
+        if let Some(split) = self.images.split() {
+            builder = builder.split(split);
+        }
         if let Some(cache) = &self.cache {
             builder = builder.cache(cache.clone());
         }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 use infeed::source::{Admission, Fingerprint, Listing, ReadFuture, Source};
-use infeed::{Cause, Element, LoaderBuilder, Order, Preprocessor};
+use infeed::{Cause, Element, LoaderBuilder, Order, Preprocessor, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::system::peak_rss_bytes;
@@ -75,10 +75,12 @@ impl Figures {
     }
 }
 
-/// The first `images` samples of a source.
+/// The first `images` samples of a source, or of one side of a split. The loader
+/// applies the split again, which changes nothing.
 #[derive(Clone)]
 pub(crate) struct First {
     pub(crate) source: Arc<dyn Source>,
+    pub(crate) split: Option<Split>,
     pub(crate) images: usize,
 }
 
@@ -89,12 +91,15 @@ impl Source for First {
 
     fn list(&self, listing: &mut Listing<'_>) -> infeed::Result<()> {
         let mut left = self.images;
-        self.source.list(&mut listing.tap(|_| match left {
-            0 => ControlFlow::Break(()),
-            _ => {
-                left -= 1;
-                ControlFlow::Continue(())
+        self.source.list(&mut listing.wrap(|listing, sample| {
+            if left == 0 {
+                return ControlFlow::Break(());
             }
+            if self.split.is_some_and(|split| !split.contains(sample.path)) {
+                return ControlFlow::Continue(());
+            }
+            left -= 1;
+            listing.push_sample(sample)
         }))
     }
 
