@@ -9,7 +9,7 @@
 //! for batch in loader.epoch(0)? {
 //!     let batch = batch?;
 //!     let images = batch.images();      // ArrayView4<f32>, [n, 3, 128, 128], in 0.0..=1.0
-//!     let labels = batch.labels();      // ArrayView1<i64>, [n], the class folder's number
+//!     let labels = batch.labels();      // ArrayView1<i64>, [n], the class's number
 //!     let samples = batch.samples();    // where each row came from
 //!     assert_eq!((images.shape()[0], labels.len()), (samples.len(), samples.len()));
 //! }
@@ -44,7 +44,7 @@
 //! `[n, height, width, 3]` ([`Layout::Hwc`]), row-major, with one channel of
 //! [`Color::Grey`]; of [`f32`], [`f16`](struct@f16) or [`bf16`] in `0.0..=1.0` before
 //! [`normalize`](LoaderBuilder::normalize), or of [`u8`] levels. Labels are `[n]`
-//! of [`i64`]. Sizes are in pixels, memory in bytes.
+//! of [`i64`], targets `[n, k]` of [`f32`]. Sizes are in pixels, memory in bytes.
 //!
 //! # Features
 //!

@@ -49,7 +49,8 @@ impl<'de> Deserialize<'de> for Object {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let (mut values, mut seen) = ([const { None }; _], [false; COLUMNS.len()]);
+                let mut values: [Option<Value>; COLUMNS.len()] = Default::default();
+                let mut seen = [false; COLUMNS.len()];
                 while let Some(Key(column)) = map.next_key()? {
                     let Some(column) = column else {
                         map.next_value::<IgnoredAny>()?;

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::error::ErrorKind;
 use crate::source::{Entry, Index};
@@ -192,4 +194,57 @@ fn only_lists_are_opened() {
     let inside = folder.path().join("list.csv");
     std::fs::create_dir(&inside).unwrap();
     assert!(List::open(inside).unwrap_err().to_string().contains("it is not a file"));
+}
+
+/// A field as a table has it.
+fn quoted(field: &str) -> String {
+    format!("\"{}\"", field.replace('"', "\"\""))
+}
+
+proptest! {
+    #[test]
+    fn lines_are_those_of_an_editor(
+        rows in prop::collection::vec(("[a-c,\" ]{0,3}x", "[a\", \n]{0,5}", 0..3_usize), 1..8),
+        crlf: bool,
+        wrong in 0..8_usize,
+    ) {
+        let wrong = wrong % rows.len();
+        let mut table = "number,path,note\n".to_owned();
+        let (mut paths, mut line) = (Vec::new(), 0);
+        for (at, (path, note, blank)) in rows.iter().enumerate() {
+            table += &"\n".repeat(*blank);
+            if at == wrong {
+                line = 1 + rows::line_breaks(table.as_bytes());
+            }
+            table += &format!("1,{},{}\n", quoted(path), quoted(note));
+            paths.push(path.as_str());
+        }
+        let ends = |table: String| if crlf { table.replace('\n', "\r\n") } else { table };
+        let mut lines = Vec::new();
+        let mut found = Vec::new();
+        separated::each_row(&ends(table.clone()), b',', &mut |row| {
+            found.push(row.path.to_owned());
+            lines.push(row.line);
+            Ok(ControlFlow::Continue(()))
+        }).unwrap();
+        prop_assert_eq!(found, paths);
+        prop_assert_eq!(lines[wrong], line, "{:?}", table);
+    }
+
+    #[test]
+    fn any_text_is_rows_or_an_error_with_a_line(text in "[a-b\",\r\n{}: 0-1]{0,40}", json: bool) {
+        let text = if json { text } else { format!("path,class\n{text}") };
+        let lines = 1..=1 + rows::line_breaks(text.as_bytes());
+        let mut check = |row: &rows::Row<'_>| {
+            assert!(lines.contains(&row.line));
+            Ok(ControlFlow::Continue(()))
+        };
+        let read = match json {
+            true => json::each_row(&text, &mut check),
+            false => separated::each_row(&text, b',', &mut check),
+        };
+        if let Err(wrong) = read {
+            prop_assert!(lines.contains(&wrong.line));
+        }
+    }
 }
