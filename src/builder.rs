@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::cache;
 use crate::config::{
     Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order, Resolved,
-    Sampling, Shard, Size, Uneven,
+    Sampling, Shard, Size, Split, Subset, Uneven,
 };
 use crate::coverage::Coverage;
 use crate::decode::{Decode, StandardDecoder};
@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::loader::{Loader, Parts};
 use crate::preprocess::Preprocessor;
 use crate::resume::Resume;
-use crate::source::Source;
+use crate::source::{Selected, Source};
 use crate::transform::{Look, Scaler, Transform};
 
 /// Collects what a [`Loader`] is to do; [`build`](LoaderBuilder::build) checks
@@ -59,6 +59,28 @@ impl LoaderBuilder {
 }
 
 impl<T: Element> LoaderBuilder<T> {
+    /// Only one side of a split of the samples, by a hash of their paths. Default
+    /// none: all samples. Labels are what they are without it; indices and all
+    /// that is counted are of the samples that are left. Changes results.
+    pub fn split(mut self, split: Split) -> Self {
+        self.config.split = Some(split);
+        self
+    }
+
+    /// Only the samples of these indices, in the source's order; each once. They
+    /// count the whole source's samples, before a [`split`](Self::split) divides
+    /// what is left, and the samples that are left are numbered anew. The source
+    /// is listed no further than the largest. Default none: all samples. Changes
+    /// results; takes 8 bytes an index.
+    ///
+    /// An index that the source does not have is an error
+    /// ([`ErrorKind::Config`](crate::ErrorKind::Config)) when it has been listed
+    /// to its end.
+    pub fn subset(mut self, indices: impl IntoIterator<Item = u64>) -> Self {
+        self.config.subset = Some(Subset::new(indices));
+        self
+    }
+
     /// Samples in a batch. Default 32, the article's; at least 1. Changes
     /// results (which samples come together). Memory grows with it.
     pub fn batch_size(mut self, samples: usize) -> Self {
@@ -399,16 +421,18 @@ impl<T: Element> LoaderBuilder<T> {
     /// # Errors
     ///
     /// * [`ErrorKind::Config`](crate::ErrorKind::Config): a knob has a value
-    ///   that cannot be used, or the memory limit cannot be kept.
-    /// * [`ErrorKind::Source`](crate::ErrorKind::Source): the root is missing,
-    ///   unreadable, or holds no image.
+    ///   that cannot be used, the memory limit cannot be kept, or no sample is
+    ///   left to take part.
+    /// * [`ErrorKind::Source`](crate::ErrorKind::Source): the root or the list is
+    ///   missing, unreadable, wrong, or holds no image.
     /// * [`ErrorKind::System`](crate::ErrorKind::System): a thread could not be
     ///   started.
     pub fn build(self) -> Result<Loader<T>> {
         let config = self.config.resolve::<T>()?;
         let (decoder, transform) = (self.made_decoder(), transform(&config));
         let cache = cache::Cache::open(&config, &self.source.root(), &*decoder)?;
-        let LoaderBuilder { source, resume, .. } = self;
+        let LoaderBuilder { source, resume, config: Config { subset, split, .. }, .. } = self;
+        let source = Selected::from(source, subset, split);
         Loader::start(Parts { source, decoder, transform, cache, config, resume })
     }
 
@@ -458,7 +482,9 @@ impl<T: Element> LoaderBuilder<T> {
             let config = Config { shard: Ok(Shard { rank, world }), ..self.config.clone() };
             config.resolve::<T>()
         });
-        Coverage::count(&*self.source, &ranks.collect::<Result<Vec<_>>>()?, epochs)
+        let Config { subset, split, .. } = self.config.clone();
+        let source = Selected::from(Arc::clone(&self.source), subset, split);
+        Coverage::count(&*source, &ranks.collect::<Result<Vec<_>>>()?, epochs)
     }
 
     fn made_decoder(&self) -> Arc<dyn Decode> {

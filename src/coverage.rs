@@ -78,11 +78,10 @@ impl Coverage {
         let index = Index::new(Arc::default());
         let listed = fence(|| source.list(&mut Listing::new(&index)));
         let root = source.root();
-        listed.unwrap_or_else(|panic| {
+        index.finish(listed.unwrap_or_else(|panic| {
             Err(Error::lost(format!("listing {} failed: {panic}", root.display())))
-        })?;
-        index.finish(Ok(()));
-        let samples = index.progress().listed;
+        }));
+        let samples = index.wait_for_end()?;
         let plans: Vec<Plan> = ranks.iter().map(Plan::new).collect();
         for plan in &plans {
             plan.prepare(&index);

@@ -9,7 +9,7 @@
 //! for batch in loader.epoch(0)? {
 //!     let batch = batch?;
 //!     let images = batch.images();      // ArrayView4<f32>, [n, 3, 128, 128], in 0.0..=1.0
-//!     let labels = batch.labels();      // ArrayView1<i64>, [n], the class folder's number
+//!     let labels = batch.labels();      // ArrayView1<i64>, [n], the class's number
 //!     let samples = batch.samples();    // where each row came from
 //!     assert_eq!((images.shape()[0], labels.len()), (samples.len(), samples.len()));
 //! }
@@ -44,7 +44,7 @@
 //! `[n, height, width, 3]` ([`Layout::Hwc`]), row-major, with one channel of
 //! [`Color::Grey`]; of [`f32`], [`f16`](struct@f16) or [`bf16`] in `0.0..=1.0` before
 //! [`normalize`](LoaderBuilder::normalize), or of [`u8`] levels. Labels are `[n]`
-//! of [`i64`]. Sizes are in pixels, memory in bytes.
+//! of [`i64`], targets `[n, k]` of [`f32`]. Sizes are in pixels, memory in bytes.
 //!
 //! # Features
 //!
@@ -89,11 +89,11 @@ pub mod export;
 #[doc(hidden)]
 pub mod doc;
 
-pub use batch::{Batch, NO_LABEL, Sample};
+pub use batch::{Batch, BatchParts, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;
 pub use config::{
     Budget, Cache, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
-    OnError, Order, Sampling, Shard, Size, Uneven, Weights,
+    OnError, Order, Sampling, Shard, Size, Split, Uneven, Weights,
 };
 pub use coverage::{Coverage, EpochCoverage};
 pub use digest::Digest;
@@ -105,7 +105,7 @@ pub use loader::{Loader, Monitor, StopHandle};
 pub use plan::Shuffle;
 pub use preprocess::Preprocessor;
 pub use resume::{Changed, Resume, State};
-pub use source::Folder;
+pub use source::{Folder, List};
 
 /// The README's examples, compiled and run.
 #[cfg(doctest)]

@@ -36,7 +36,7 @@ use crate::plan::Plan;
 use crate::read::budget::ByteBudget;
 use crate::read::{Readers, Retries, StuckReads, grant, handoff};
 use crate::resume::{Resume, Tracker, begun, save_listing};
-use crate::source::{Folder, Index, Listing, Source};
+use crate::source::{Folder, Index, List, Listing, Source};
 use crate::stats::{Queue, Registry, Stats};
 use crate::transform::{Scaler, Transform};
 use crate::window::{Shape, Window};
@@ -106,6 +106,15 @@ impl Loader {
     /// A builder over all images below `root`, as [`Folder`] finds them.
     pub fn folder(root: impl AsRef<Path>) -> LoaderBuilder {
         Loader::source(Folder::new(root.as_ref()))
+    }
+
+    /// A builder over the images that `file` lists, as [`List`] reads it.
+    ///
+    /// # Errors
+    ///
+    /// As [`List::open`].
+    pub fn list(file: impl AsRef<Path>) -> Result<LoaderBuilder> {
+        Ok(Loader::source(List::open(file.as_ref())?))
     }
 
     /// A builder over another source.

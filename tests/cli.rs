@@ -242,6 +242,103 @@ fn a_pattern_chooses_files() {
     assert_eq!(json(&run(&root, &["--json", "--pattern", "b/*.ppm"]))["images"], 4);
 }
 
+/// A list in `folder` of the pictures that [`tree`] makes, odd ones in class 1,
+/// each with a number.
+fn listed(folder: &Path) -> String {
+    let row = |number: u32| {
+        let class = if number < 6 { "a" } else { "b" };
+        format!("{class}/{number}.ppm,{},{number}.5\n", number % 2)
+    };
+    let rows: String = (0..10).map(row).collect();
+    let list = folder.join("list.csv");
+    std::fs::write(&list, format!("path,class,number\n{rows}")).unwrap();
+    list.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_list_is_streamed_and_compared() {
+    let (root, elsewhere) = (tree(0), tempfile::tempdir().unwrap());
+    let beside = listed(root.path());
+    let report = json(&infeed(&[&["run", "--list", &beside, "--json"], &SMALL[..]].concat()));
+    assert_eq!((&report["images"], &report["source"]), (&10.into(), &Value::from(beside)));
+    let apart = listed(elsewhere.path());
+    assert_eq!(json(&run(&root, &["--list", &apart, "--json"]))["images"], 10);
+    let compare = ["compare", dir(&root), "--list", &apart, "--json", "--epochs", "2"];
+    assert_eq!(json(&infeed(&[&compare, &SMALL[..]].concat()))["ways"][4]["images"], 10);
+
+    std::fs::write(&apart, "path,number\na/0.ppm,1\na/1.ppm,\n").unwrap();
+    let output = run(&root, &["--list", &apart]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("list.csv: line 3: "), "{}", stderr(&output));
+    let output = run(&root, &["--list", "list.txt"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains(".csv, .tsv, .jsonl"), "{}", stderr(&output));
+    assert_eq!(code(&run(&root, &["--list", &apart, "--pattern", "*"])), 2);
+}
+
+#[test]
+fn a_split_has_two_sides() {
+    let root = tree(0);
+    let images = |more: &[&str]| {
+        let report = json(&run(&root, &[&["--json"], more].concat()));
+        report["images"].as_u64().unwrap()
+    };
+    for seed in ["0", "3"] {
+        let side = |split| images(&["--split", split, "--split-seed", seed]);
+        assert_eq!(side("train=0.7") + side("val=0.3"), 10);
+    }
+    let report = json(&run(&root, &["--json", "--split", "validation=0.5", "--split-seed", "2"]));
+    assert_eq!(report["config"]["split"], "validation=0.5, seed 2");
+    let compare = ["compare", dir(&root), "--split", "train=0.7", "--json", "--epochs", "2"];
+    let report = json(&infeed(&[&compare, &SMALL[..]].concat()));
+    let found = images(&["--split", "train=0.7"]);
+    assert_eq!(report["found"], found);
+    assert!(report["ways"].as_array().unwrap().iter().all(|way| way["images"] == found));
+    for wrong in ["train=1.5", "test=0.1", "0.9"] {
+        let output = run(&root, &["--split", wrong]);
+        assert_eq!(code(&output), 2);
+        assert!(stderr(&output).contains("--split"), "{}", stderr(&output));
+    }
+    let output = run(&root, &["--split", "val=0.0000001"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("leaves none of 10 samples"), "{}", stderr(&output));
+    assert_eq!(code(&run(&root, &["--split-seed", "1"])), 2);
+}
+
+#[test]
+fn an_export_of_a_list_has_targets() {
+    let (root, out) = (tree(0), tempfile::tempdir().unwrap());
+    let list = listed(root.path());
+    // Beside the pictures: nothing there is taken unless it is listed.
+    let target = root.path().join("out");
+    let to = target.to_str().unwrap();
+    let output = infeed(&[&["export", "--list", &list, to], &SMALL[..]].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let manifest = std::fs::read_to_string(target.join("manifest.jsonl")).unwrap();
+    let lines: Vec<Value> =
+        manifest.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[7]["label"], &lines[7]["target"]), (&1.into(), &serde_json::json!([7.5])));
+    numpy_says(
+        &target,
+        "
+targets = [numpy.load(f'{sys.argv[1]}/targets-{n:05}.npy') for n in range(3)]
+assert [t.shape for t in targets] == [(4, 1), (4, 1), (2, 1)]
+assert targets[0].dtype == numpy.float32
+assert numpy.concatenate(targets)[:, 0].tolist() == [n + 0.5 for n in range(10)]
+",
+    );
+    let to = out.path().to_str().unwrap();
+    let again = infeed(&[&["export", dir(&root), to, "--list", &list], &SMALL[..]].concat());
+    assert_eq!(code(&again), 0, "{}", stderr(&again));
+    assert!(out.path().join("targets-00002.npy").is_file());
+    assert_eq!(
+        code(&infeed(&[&["export", dir(&root), to, "--overwrite"], &SMALL[..]].concat())),
+        0
+    );
+    assert!(!out.path().join("targets-00002.npy").exists(), "a folder has none");
+    assert_eq!(code(&infeed(&["export", to])), 2);
+}
+
 #[test]
 fn an_export_is_what_its_manifest_says() {
     let root = tree(0);
@@ -250,7 +347,7 @@ fn an_export_is_what_its_manifest_says() {
     let to = target.to_str().unwrap();
     let output = infeed(&[&["export", dir(&root), to, "--dtype", "u8"], &SMALL[..]].concat());
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(stdout(&output).contains("10 images in 3 pairs of files"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("10 images in 3 batches"), "{}", stdout(&output));
     let manifest = std::fs::read_to_string(target.join("manifest.jsonl")).unwrap();
     let lines: Vec<Value> =
         manifest.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -270,7 +367,16 @@ fn an_export_is_what_its_manifest_says() {
         std::fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 7, "no temporary file is left: {left:?}");
 
-    numpy_agrees(&target);
+    numpy_says(
+        &target,
+        "
+images = [numpy.load(f'{sys.argv[1]}/images-{n:05}.npy', mmap_mode='r') for n in range(3)]
+labels = numpy.concatenate([numpy.load(f'{sys.argv[1]}/labels-{n:05}.npy') for n in range(3)])
+assert [i.shape for i in images] == [(4, 3, 16, 16), (4, 3, 16, 16), (2, 3, 16, 16)]
+assert images[0].dtype == numpy.uint8 and labels.dtype == numpy.int64
+assert labels.tolist() == [0] * 6 + [1] * 4
+",
+    );
 
     let again = infeed(&["export", dir(&root), to]);
     assert_eq!(code(&again), 1);
@@ -280,19 +386,11 @@ fn an_export_is_what_its_manifest_says() {
     assert!(!target.join("images-00002.npy").exists(), "the old export is gone");
 }
 
-/// The real NumPy opens what was written.
+/// The real NumPy opens what was written, and it is what the script says.
 #[allow(clippy::print_stderr)]
-fn numpy_agrees(folder: &Path) {
-    let script = "
-import sys, numpy
-images = [numpy.load(f'{sys.argv[1]}/images-{n:05}.npy', mmap_mode='r') for n in range(3)]
-labels = numpy.concatenate([numpy.load(f'{sys.argv[1]}/labels-{n:05}.npy') for n in range(3)])
-assert [i.shape for i in images] == [(4, 3, 16, 16), (4, 3, 16, 16), (2, 3, 16, 16)]
-assert images[0].dtype == numpy.uint8 and labels.dtype == numpy.int64
-assert labels.tolist() == [0] * 6 + [1] * 4
-print('agreed')
-";
-    let output = Command::new("python3").args(["-c", script]).arg(folder).output();
+fn numpy_says(folder: &Path, script: &str) {
+    let script = format!("import sys, numpy\n{script}\nprint('agreed')");
+    let output = Command::new("python3").args(["-c", &script]).arg(folder).output();
     let agreed = output.as_ref().is_ok_and(|output| output.stdout == b"agreed\n");
     let missing = output.as_ref().map_or(true, |output| {
         String::from_utf8_lossy(&output.stderr).contains("No module named 'numpy'")
@@ -526,6 +624,9 @@ fn help_knows_every_knob() {
         "--epochs",
         "--json",
         "--pattern",
+        "--list",
+        "--split",
+        "--split-seed",
         "--read-timeout",
     ] {
         assert!(help.contains(flag), "{flag}");

@@ -90,7 +90,7 @@ impl Source for Held {
 
     fn list(&self, listing: &mut Listing<'_>) -> infeed::Result<()> {
         let mut listed = 0;
-        self.folder.list(&mut listing.tap(|_, _| {
+        self.folder.list(&mut listing.tap(|_| {
             if listed == self.after {
                 self.gate.pass();
             }

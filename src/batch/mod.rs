@@ -1,4 +1,4 @@
-//! A batch: a tensor, its labels, and where each row came from.
+//! A batch: a tensor, its labels and targets, and where each row came from.
 
 mod pages;
 mod pool;
@@ -7,7 +7,7 @@ mod rows;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array4, ArrayView1, ArrayView4, ArrayViewMut4};
+use ndarray::{Array1, Array2, Array4, ArrayView1, ArrayView2, ArrayView4, ArrayViewMut4};
 
 use crate::config::Layout;
 use crate::digest::Digest;
@@ -21,12 +21,14 @@ pub(crate) use rows::{Row, Rows};
 pub const NO_LABEL: i64 = -1;
 
 /// Where a row of a batch came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     pub(crate) path: PathBuf,
     pub(crate) index: u64,
     pub(crate) position: u64,
     pub(crate) label: Option<u32>,
+    /// Without an allocation where it is empty.
+    pub(crate) target: Box<[f32]>,
     pub(crate) padding: bool,
     pub(crate) replaces: Option<u64>,
     /// Its number in this run of the epoch on this rank.
@@ -53,10 +55,17 @@ impl Sample {
         self.position
     }
 
-    /// The number of its class folder; `None` where there are none.
+    /// The number of its class; `None` where it has none.
     #[must_use]
     pub fn label(&self) -> Option<u32> {
         self.label
+    }
+
+    /// What is to be predicted for it, `[k]`, as a [`List`](crate::List) says;
+    /// empty where the source has no targets.
+    #[must_use]
+    pub fn target(&self) -> &[f32] {
+        &self.target
     }
 
     /// Whether it only fills up the last batch
@@ -76,7 +85,7 @@ impl Sample {
     }
 }
 
-/// `n` images of one size with their labels.
+/// `n` images of one size with their labels and targets.
 ///
 /// A batch owns its memory. Keep it, send it to another thread, collect a whole
 /// epoch of them; dropped, its memory serves the next batch. Memory kept beyond
@@ -86,15 +95,31 @@ pub struct Batch<T: Element = f32> {
     shape: [usize; 4],
     layout: Layout,
     labels: Array1<i64>,
+    /// Row-major, `[n, k]`.
+    targets: Box<[f32]>,
     samples: Vec<Sample>,
     epoch: u64,
     index: u64,
     standing: Box<Standing>,
 }
 
+/// What a batch holds, as values of its own: [`Batch::into_parts`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BatchParts<T: Element = f32> {
+    /// As [`Batch::images`].
+    pub images: Array4<T>,
+    /// As [`Batch::labels`].
+    pub labels: Array1<i64>,
+    /// As [`Batch::targets`].
+    pub targets: Array2<f32>,
+    /// As [`Batch::samples`].
+    pub samples: Vec<Sample>,
+}
+
 impl<T: Element> Batch<T> {
     /// `shape` is `[n, ..]` with `n == samples.len()`, its product at most the
-    /// buffer's length.
+    /// buffer's length; all samples have targets of one length.
     pub(crate) fn new(
         buffer: Buffer<T>,
         shape: [usize; 4],
@@ -107,7 +132,8 @@ impl<T: Element> Batch<T> {
         debug_assert!(shape.iter().product::<usize>() <= buffer.as_slice().len());
         let label = |sample: &Sample| sample.label.map_or(NO_LABEL, i64::from);
         let labels = samples.iter().map(label).collect();
-        Batch { buffer, shape, layout, labels, samples, epoch, index, standing }
+        let targets = samples.iter().flat_map(|sample| sample.target.iter().copied()).collect();
+        Batch { buffer, shape, layout, labels, targets, samples, epoch, index, standing }
     }
 
     /// The images, row-major: `[n, 3, height, width]` with
@@ -139,6 +165,16 @@ impl<T: Element> Batch<T> {
     #[must_use]
     pub fn labels(&self) -> ArrayView1<'_, i64> {
         self.labels.view()
+    }
+
+    /// What is to be predicted, `[n, k]`: `k` numbers for each row, as a
+    /// [`List`](crate::List) says; `k` is 0 where the source has no targets.
+    #[must_use]
+    pub fn targets(&self) -> ArrayView2<'_, f32> {
+        match ArrayView2::from_shape(self.targets_shape(), &self.targets) {
+            Ok(view) => view,
+            Err(_) => unreachable!("all targets of a source have one length"),
+        }
     }
 
     /// Where each row came from, in the order of the rows.
@@ -196,23 +232,30 @@ impl<T: Element> Batch<T> {
     /// every 4 KiB of it.
     #[must_use]
     pub fn into_array(self) -> Array4<T> {
-        self.into_parts().0
+        self.into_parts().images
     }
 
-    /// The images, the labels and the samples, without copying.
+    /// The images, the labels, the targets and the samples, without copying.
     #[must_use]
-    pub fn into_parts(self) -> (Array4<T>, Array1<i64>, Vec<Sample>) {
-        let values = self.values();
-        let mut memory = self.buffer.into_vec();
+    pub fn into_parts(self) -> BatchParts<T> {
+        let (values, targets_shape) = (self.values(), self.targets_shape());
+        let Batch { buffer, shape, labels, targets, samples, .. } = self;
+        let mut memory = buffer.into_vec();
         memory.truncate(values);
-        match Array4::from_shape_vec(self.shape, memory) {
-            Ok(images) => (images, self.labels, self.samples),
-            Err(_) => unreachable!("the vector is as long as the shape says"),
+        let images = Array4::from_shape_vec(shape, memory);
+        let targets = Array2::from_shape_vec(targets_shape, targets.into_vec());
+        match (images, targets) {
+            (Ok(images), Ok(targets)) => BatchParts { images, labels, targets, samples },
+            _ => unreachable!("the vectors are as long as the shapes say"),
         }
     }
 
     fn values(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    fn targets_shape(&self) -> [usize; 2] {
+        [self.len(), self.samples.first().map_or(0, |sample| sample.target.len())]
     }
 }
 

@@ -9,6 +9,7 @@ mod pixels;
 mod policy;
 mod sampling;
 mod shard;
+mod split;
 mod words;
 
 use std::num::NonZeroUsize;
@@ -21,6 +22,8 @@ pub use pixels::{Color, CropRatio, CropScale, Filter, Fit, Layout, Normalize, Si
 pub use policy::{Budget, Cache, LastBatch, Limits, OnError, Order};
 pub use sampling::{Sampling, Weights};
 pub use shard::{Shard, Uneven};
+pub use split::Split;
+pub(crate) use split::Subset;
 
 use crate::cache;
 use crate::element::{Dtype, Element};
@@ -50,6 +53,8 @@ const MAX_THREADS: usize = 4_096;
 /// for what each means.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    pub(crate) split: Option<Split>,
+    pub(crate) subset: Option<Subset>,
     pub(crate) batch_size: usize,
     pub(crate) size: Size,
     pub(crate) fit: Fit,
@@ -85,6 +90,8 @@ pub(crate) struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            split: None,
+            subset: None,
             batch_size: DEFAULT_BATCH_SIZE,
             size: Size { width: DEFAULT_SIDE, height: DEFAULT_SIDE },
             fit: Fit::default(),
@@ -124,6 +131,10 @@ impl Default for Config {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Resolved {
+    /// Which side of a split takes part, if not all samples do.
+    pub split: Option<Split>,
+    /// How many samples of the source were chosen by index.
+    pub subset: Option<usize>,
     /// Samples in a batch.
     pub batch_size: usize,
     /// Width and height of the images, in pixels.
@@ -204,6 +215,8 @@ impl Config {
             _ => 0,
         };
         Ok(Resolved {
+            split: self.split,
+            subset: self.subset.as_ref().map(|subset| subset.indices().len()),
             batch_size: self.batch_size,
             size: self.size,
             fit: self.fit,
@@ -238,6 +251,8 @@ impl Config {
     }
 
     fn check<T: Element>(&self) -> Result<()> {
+        self.split.as_ref().map_or(Ok(()), Split::check)?;
+        self.subset.as_ref().map_or(Ok(()), Subset::check)?;
         if self.batch_size == 0 || self.batch_size > 1 << 20 {
             return refuse("batch_size", self.batch_size, "expected 1 to 1048576 samples");
         }
@@ -457,6 +472,12 @@ mod tests {
 
     #[test]
     fn every_wrong_value_names_its_field() {
+        assert_eq!(refused(|c| c.split = Some(Split::train(f64::NAN))).field(), Some("split"));
+        assert_eq!(refused(|c| c.split = Some(Split::validation(0.0))).field(), Some("split"));
+        assert_eq!(refused(|c| c.split = Some(Split::train(1.1))).field(), Some("split"));
+        assert_eq!(refused(|c| c.subset = Some(Subset::new([]))).field(), Some("subset"));
+        let twice = refused(|c| c.subset = Some(Subset::new([4, 1, 4])));
+        assert!(twice.to_string().starts_with("subset = 4: it is there twice"), "{twice}");
         assert_eq!(refused(|c| c.batch_size = 0).field(), Some("batch_size"));
         assert_eq!(refused(|c| c.size.width = 0).field(), Some("size"));
         assert_eq!(refused(|c| c.fit = Fit::Crop { shorter: Some(511) }).field(), Some("fit"));

@@ -3,9 +3,10 @@
 //! ```text
 //! out/images-00000.npy    [n, 3, height, width] or [n, height, width, 3] (grey: 1 for 3),
 //!                         f32, f16 or u8
-//! out/labels-00000.npy    [n], i64; -1 where a sample has no class folder
+//! out/labels-00000.npy    [n], i64; -1 where a sample has no class
+//! out/targets-00000.npy   [n, k], f32; only where the source has targets
 //! out/images-00001.npy    ..
-//! out/manifest.jsonl      a line a row: index, path, label, file, row
+//! out/manifest.jsonl      a line a row: index, path, label, target, file, row
 //! ```
 //!
 //! Each file is written under a temporary name in the same folder, brought to
@@ -60,7 +61,8 @@ pub struct NpyWriter {
 pub struct Written {
     /// Rows of all files.
     pub images: u64,
-    /// Files of images, and as many of labels.
+    /// Files of images, and as many of labels; and of targets, where there are
+    /// any.
     pub batches: u64,
     /// Bytes of all files, the manifest included.
     pub bytes: u64,
@@ -75,6 +77,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
     label: Option<u32>,
+    #[serde(skip_serializing_if = "<[f32]>::is_empty")]
+    target: &'a [f32],
     file: &'a str,
     row: usize,
 }
@@ -117,7 +121,7 @@ impl NpyWriter {
         Ok(())
     }
 
-    /// Writes the next pair of files.
+    /// Writes the next batch's files.
     ///
     /// # Errors
     ///
@@ -125,16 +129,19 @@ impl NpyWriter {
     /// cannot be written; what is there under its name is whole.
     pub fn write<T: NpyElement>(&mut self, batch: &Batch<T>) -> Result<()> {
         let number = self.written.batches;
-        let images = format!("images-{number:05}.npy");
-        let labels = format!("labels-{number:05}.npy");
-        let mut file = Unfinished::create(&self.folder, &images)?;
-        T::write_npy(batch.images(), &mut file.writer).map_err(|error| file.failed(error))?;
-        let mut label_file = Unfinished::create(&self.folder, &labels)?;
-        batch
-            .labels()
-            .write_npy(&mut label_file.writer)
-            .map_err(|error| label_file.failed(error))?;
-        self.written.bytes += file.finish()? + label_file.finish()?;
+        let name = |what| format!("{what}-{number:05}.npy");
+        let images = name("images");
+        let mut files = vec![Unfinished::create(&self.folder, &images)?];
+        let written = T::write_npy(batch.images(), &mut files[0].writer);
+        written.map_err(|error| files[0].failed(error))?;
+        files.push(self.array(&name("labels"), &batch.labels())?);
+        if !batch.targets().is_empty() {
+            files.push(self.array(&name("targets"), &batch.targets())?);
+        }
+        // None of them gets its name before all are written.
+        for file in files {
+            self.written.bytes += file.finish()?;
+        }
         for (row, sample) in batch.samples().iter().enumerate() {
             let line = serde_json::to_string(&line(sample, &images, row));
             let line = line.map_err(|error| self.manifest.failed(error))?;
@@ -144,6 +151,12 @@ impl NpyWriter {
         self.written.images += batch.len() as u64;
         self.written.batches += 1;
         Ok(())
+    }
+
+    fn array(&self, name: &str, array: &impl WriteNpyExt) -> Result<Unfinished> {
+        let mut file = Unfinished::create(&self.folder, name)?;
+        array.write_npy(&mut file.writer).map_err(|error| file.failed(error))?;
+        Ok(file)
     }
 
     /// Gives the manifest its name. Also right after an error or an interrupt:
@@ -164,8 +177,9 @@ fn line<'a>(sample: &'a Sample, file: &'a str, row: usize) -> Line<'a> {
         let bytes = sample.path().as_os_str().as_encoded_bytes();
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     });
-    let (index, path, label) = (sample.index(), sample.path().to_string_lossy(), sample.label());
-    Line { index, path, path_bytes, label, file, row }
+    let (index, path) = (sample.index(), sample.path().to_string_lossy());
+    let (label, target) = (sample.label(), sample.target());
+    Line { index, path, path_bytes, label, target, file, row }
 }
 
 /// The names in `folder` that an export writes, temporary ones included.
@@ -185,7 +199,8 @@ fn exported(folder: &Path) -> Result<Vec<PathBuf>> {
 fn is_ours(name: &str) -> bool {
     let name = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).unwrap_or(name);
     let number = |name: &str| {
-        let rest = name.strip_prefix("images-").or_else(|| name.strip_prefix("labels-"))?;
+        let rest =
+            ["images-", "labels-", "targets-"].iter().find_map(|of| name.strip_prefix(of))?;
         rest.strip_suffix(".npy").map(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
     };
     name == MANIFEST || number(name).unwrap_or(false)
@@ -248,7 +263,13 @@ mod tests {
 
     #[test]
     fn only_names_of_an_export_are_ours() {
-        for name in ["images-00000.npy", "labels-00012.npy", MANIFEST, ".images-00001.npy.tmp"] {
+        for name in [
+            "images-00000.npy",
+            "labels-00012.npy",
+            "targets-00001.npy",
+            MANIFEST,
+            ".images-00001.npy.tmp",
+        ] {
             assert!(is_ours(name), "{name}");
         }
         for name in ["images.npy", "images-a.npy", "notes.txt", "labels-1.txt", ".tmp"] {

@@ -105,8 +105,9 @@ impl<T: Element> Job<T> {
         let Job { ticket, index, position, padding, replaces, failures } = self;
         let replaced = |error: SampleError| error.replaced_by(entry.path.clone());
         let failures = failures.into_iter().map(replaced).collect();
-        let (label, key) = (entry.label, ticket.key);
-        let sample = Sample { path: entry.path, index, position, label, padding, replaces, key };
+        let Entry { path, label, target } = entry;
+        let key = ticket.key;
+        let sample = Sample { path, index, position, label, target, padding, replaces, key };
         (ticket, Arrived { sample, failures })
     }
 }

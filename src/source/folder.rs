@@ -1,15 +1,13 @@
 //! A folder of image files.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 use walkdir::WalkDir;
 
-use super::{Admission, Encoded, Fingerprint, Listing, ReadFuture, Source, blocking};
-use crate::error::{Cause, CauseKind, Error, Result};
+use super::{Admission, Fingerprint, Listing, ReadFuture, Source, file};
+use crate::error::{Cause, Error, Result};
 
 /// Endings that make a file a member, in any case. Membership is by name, so
 /// that listing needs no look at a file; what is inside decides the decoder.
@@ -120,20 +118,11 @@ impl Source for Folder {
     }
 
     fn read(&self, path: &Path, admission: Admission) -> ReadFuture {
-        let path = self.root.join(path);
-        Box::pin(async move {
-            let (mut file, bytes, admission) =
-                match blocking(move || open(&path, admission)).await? {
-                    Opened::Read(encoded) => return Ok(encoded),
-                    Opened::Waiting(file, bytes, admission) => (file, bytes, admission),
-                };
-            let encoded = admission.admit(bytes).await?;
-            blocking(move || fill(&mut file, encoded)).await
-        })
+        file::read(self.root.join(path), admission)
     }
 
     fn fingerprint(&self, path: &Path) -> Result<Option<Fingerprint>, Cause> {
-        Ok(Some(Fingerprint::of(&std::fs::metadata(self.root.join(path))?)))
+        file::fingerprint(&self.root.join(path)).map(Some)
     }
 }
 
@@ -168,42 +157,4 @@ fn label(classes: &[PathBuf], path: &Path) -> Option<u32> {
     parts.next()?;
     let found = classes.binary_search_by(|name| name.as_os_str().cmp(class));
     found.ok().and_then(|number| u32::try_from(number).ok())
-}
-
-enum Opened {
-    Read(Encoded),
-    /// The budget of encoded bytes has no room for so many just now.
-    Waiting(File, u64, Admission),
-}
-
-/// Opens a file and, where the budget allows it at once, reads it in the same
-/// visit to the blocking pool.
-fn open(path: &Path, admission: Admission) -> Result<Opened, Cause> {
-    let mut options = File::options();
-    options.read(true);
-    // A FIFO or a device in the tree must not hold the thread that opens it.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-    let mut file = options.open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a folder" } else { "not a regular file" };
-        return Err(Cause::new(CauseKind::Unsupported, format!("it is {what}")));
-    }
-    let bytes = metadata.len();
-    match admission.try_admit(bytes)? {
-        Some(encoded) => fill(&mut file, encoded).map(Opened::Read),
-        None => Ok(Opened::Waiting(file, bytes, admission)),
-    }
-}
-
-fn fill(file: &mut File, mut encoded: Encoded) -> Result<Encoded, Cause> {
-    match file.read_exact(&mut encoded) {
-        Ok(()) => Ok(encoded),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            let message = format!("the file had {} bytes when opened and shrank", encoded.len());
-            Err(Cause::new(CauseKind::Truncated, message).caused_by(error))
-        }
-        Err(error) => Err(error.into()),
-    }
 }

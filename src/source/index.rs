@@ -1,5 +1,6 @@
 //! The samples found so far, growing while the walk goes on.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -7,19 +8,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Print;
+use super::{Listed, Print};
 use crate::error::Error;
 
 /// One sample as the source listed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     /// Relative to the source's root.
     pub(crate) path: PathBuf,
     pub(crate) label: Option<u32>,
+    pub(crate) target: Box<[f32]>,
 }
 
-/// Append-only. A sample costs its name and about 40 bytes: folders are kept
-/// once.
+/// Append-only. A sample costs its name and about 40 bytes, and 4 for each value
+/// of its target: folders are kept once.
 #[derive(Debug)]
 pub(crate) struct Index {
     state: Mutex<State>,
@@ -30,17 +32,43 @@ pub(crate) struct Index {
 
 #[derive(Debug, Default)]
 struct State {
-    folders: Vec<PathBuf>,
+    folders: Vec<Arc<Path>>,
+    /// The number of each folder, while the walk goes on: a list may name them
+    /// in any order.
+    numbers: HashMap<Arc<Path>, u32>,
     entries: Vec<Compact>,
+    /// Row-major, `[entries, target_len]`.
+    targets: Vec<f32>,
+    /// The first sample's.
+    target_len: usize,
     classes: Arc<[String]>,
     print: Print,
     /// After how many samples the print's hash is wanted, and the hash then.
     checkpoint: Option<(u64, Option<u64>)>,
     /// The walk has ended, and how.
     end: Option<Result<(), Error>>,
+    /// Why the walk was asked to stop, where a sample could not be taken.
+    refused: Option<Error>,
     /// The granter waits for this many samples.
     wanted: Option<usize>,
     closed: bool,
+}
+
+impl State {
+    /// The number of a folder, which most often is the one before's.
+    fn folder(&mut self, folder: &Path) -> u32 {
+        let last = self.entries.last().map(|entry| entry.folder);
+        if let Some(last) = last.filter(|last| *self.folders[*last as usize] == *folder) {
+            return last;
+        }
+        if let Some(&number) = self.numbers.get(folder) {
+            return number;
+        }
+        let (number, folder) = (self.folders.len() as u32, Arc::<Path>::from(folder));
+        self.folders.push(Arc::clone(&folder));
+        self.numbers.insert(folder, number);
+        number
+    }
 }
 
 #[derive(Debug)]
@@ -82,26 +110,37 @@ impl Index {
         self.lock().classes = names.into();
     }
 
-    pub(super) fn push(&self, path: &Path, label: Option<u32>) -> ControlFlow<()> {
+    pub(super) fn push(&self, sample: &Listed<'_>) -> ControlFlow<()> {
+        let Listed { path, label, target, bytes, .. } = *sample;
         let mut state = self.lock();
-        if state.closed {
+        if state.closed || state.refused.is_some() {
+            return ControlFlow::Break(());
+        }
+        if state.entries.is_empty() {
+            state.target_len = target.len();
+        } else if target.len() != state.target_len {
+            let reason = format!(
+                "its target has {} values and the first sample's has {}: all of a source must \
+                 have as many",
+                target.len(),
+                state.target_len
+            );
+            state.refused = Some(Error::source_unusable(path, reason));
             return ControlFlow::Break(());
         }
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        if state.folders.last().is_none_or(|last| last != folder) {
-            state.folders.push(folder.to_owned());
-        }
-        let folder = (state.folders.len() - 1) as u32;
+        let folder = state.folder(folder);
         let name = path.file_name().unwrap_or_default().into();
         let label = label.unwrap_or(UNLABELLED);
         state.entries.push(Compact { folder, label, name });
-        state.print.add(path, None);
+        state.print.add(path, bytes);
         let State { print, checkpoint, .. } = &mut *state;
         if let Some((samples, hash)) = checkpoint
             && *samples == print.samples
         {
             *hash = Some(print.hash);
         }
+        state.targets.extend_from_slice(target);
         let listed = state.entries.len();
         if listed == 1 {
             self.first.notify_all();
@@ -116,8 +155,10 @@ impl Index {
 
     pub(crate) fn finish(&self, end: Result<(), Error>) {
         let mut state = self.lock();
-        state.end = Some(end);
+        state.end = Some(state.refused.take().map_or(end, Err));
         state.entries.shrink_to_fit();
+        state.targets.shrink_to_fit();
+        state.numbers = HashMap::new();
         drop(state);
         self.first.notify_all();
         self.changed.notify_one();
@@ -199,9 +240,12 @@ impl Index {
 
     pub(crate) fn entry(&self, index: u64) -> Option<Entry> {
         let state = self.lock();
-        let Compact { folder, label, name } = state.entries.get(usize::try_from(index).ok()?)?;
+        let index = usize::try_from(index).ok()?;
+        let Compact { folder, label, name } = state.entries.get(index)?;
         let path = state.folders[*folder as usize].join(&**name);
-        Some(Entry { path, label: (*label != UNLABELLED).then_some(*label) })
+        let label = (*label != UNLABELLED).then_some(*label);
+        let target = &state.targets[index * state.target_len..][..state.target_len];
+        Some(Entry { path, label, target: target.into() })
     }
 
     /// The class of each sample listed so far.
@@ -224,28 +268,50 @@ mod tests {
         Index::new(Arc::new(Notify::new()))
     }
 
+    fn entry(path: &str, label: Option<u32>, target: &[f32]) -> Option<Entry> {
+        Some(Entry { path: path.into(), label, target: target.into() })
+    }
+
     #[test]
     fn what_goes_in_comes_out() {
         let index = index();
         for (path, label) in
-            [("a/1.jpg", Some(0)), ("a/2.jpg", Some(0)), ("b/1.jpg", Some(1)), ("c.jpg", None)]
+            [("a/1.jpg", Some(0)), ("b/1.jpg", Some(1)), ("a/2.jpg", Some(0)), ("c.jpg", None)]
         {
-            assert!(index.push(Path::new(path), label).is_continue());
+            assert!(index.push(&Listed::new(Path::new(path)).label(label)).is_continue());
         }
-        assert_eq!(index.entry(1).unwrap(), Entry { path: "a/2.jpg".into(), label: Some(0) });
-        assert_eq!(index.entry(2).unwrap(), Entry { path: "b/1.jpg".into(), label: Some(1) });
-        assert_eq!(index.entry(3).unwrap(), Entry { path: "c.jpg".into(), label: None });
+        assert_eq!(index.entry(1), entry("b/1.jpg", Some(1), &[]));
+        assert_eq!(index.entry(2), entry("a/2.jpg", Some(0), &[]));
+        assert_eq!(index.entry(3), entry("c.jpg", None, &[]));
         assert_eq!(index.entry(4), None);
+        assert_eq!(index.lock().folders.len(), 3, "each folder is kept once");
         assert_eq!(index.progress(), Progress { listed: 4, complete: false });
         index.finish(Ok(()));
         assert!(index.progress().complete);
     }
 
     #[test]
+    fn targets_have_one_length() {
+        let index = index();
+        let push =
+            |path: &str, target: &[f32]| index.push(&Listed::new(Path::new(path)).target(target));
+        assert!(push("a", &[1.0, 2.0]).is_continue());
+        assert!(push("b", &[3.0, 4.0]).is_continue());
+        assert!(push("c", &[5.0]).is_break());
+        assert!(push("d", &[5.0, 6.0]).is_break(), "nothing comes behind what was refused");
+        index.finish(Ok(()));
+        assert_eq!(index.entry(1), entry("b", None, &[3.0, 4.0]));
+        assert_eq!(index.entry(2), None);
+        let error = index.error().unwrap();
+        assert_eq!(error.path(), Some(Path::new("c")));
+        assert!(error.to_string().contains("1 values and the first sample's has 2"), "{error}");
+    }
+
+    #[test]
     fn a_closed_index_stops_the_walk() {
         let index = index();
         index.close();
-        assert!(index.push(Path::new("a"), None).is_break());
+        assert!(index.push(&Listed::new(Path::new("a"))).is_break());
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! Where samples come from: which there are, in what order, and how the bytes
 //! of one are read.
 
+mod file;
 mod folder;
 mod index;
+mod list;
+mod listing;
 mod name;
 mod print;
+mod select;
 
 use std::fmt;
 use std::future::Future;
-use std::ops::{ControlFlow, Deref, DerefMut};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,13 +25,16 @@ use crate::read::budget::{ByteBudget, Lease};
 
 pub use folder::Folder;
 pub(crate) use index::{Entry, Index, Progress};
+pub use list::List;
+pub use listing::{Listed, Listing, list};
 pub(crate) use name::{name_bytes, name_hash};
 pub(crate) use print::Print;
+pub(crate) use select::Selected;
 
 /// A set of encoded images in a stable order.
 ///
-/// [`Folder`] is the one most people need; implement it to stream from
-/// somewhere else.
+/// [`Folder`] and [`List`] are the ones most people need; implement it to stream
+/// from somewhere else.
 ///
 /// ```
 /// use std::path::{Path, PathBuf};
@@ -62,7 +69,7 @@ pub(crate) use print::Print;
 /// }
 /// ```
 pub trait Source: Send + Sync + 'static {
-    /// What the source is called in messages: the root folder, a list's file.
+    /// Where the samples' paths start, and what the source is called in messages.
     fn root(&self) -> PathBuf;
 
     /// Tells all samples, in the source's order, to `listing`; called once, on
@@ -98,6 +105,25 @@ pub trait Source: Send + Sync + 'static {
     }
 }
 
+/// A source that several share, or whose type is not known.
+impl<S: Source + ?Sized> Source for Arc<S> {
+    fn root(&self) -> PathBuf {
+        (**self).root()
+    }
+
+    fn list(&self, listing: &mut Listing<'_>) -> Result<()> {
+        (**self).list(listing)
+    }
+
+    fn read(&self, path: &Path, admission: Admission) -> ReadFuture {
+        (**self).read(path, admission)
+    }
+
+    fn fingerprint(&self, path: &Path) -> Result<Option<Fingerprint>, Cause> {
+        (**self).fingerprint(path)
+    }
+}
+
 /// The state of one sample's bytes: another whenever they change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
@@ -124,106 +150,6 @@ impl Fingerprint {
 
 /// The bytes of one sample, or why there are none.
 pub type ReadFuture = Pin<Box<dyn Future<Output = Result<Encoded, Cause>> + Send>>;
-
-/// Takes what [`Source::list`] finds.
-pub struct Listing<'a> {
-    index: &'a Index,
-    tap: Option<Box<Tap<'a>>>,
-}
-
-type Tap<'a> = dyn FnMut(&Path, Option<u32>) -> ControlFlow<()> + 'a;
-
-impl fmt::Debug for Listing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listing").field("listed", &self.index.progress().listed).finish()
-    }
-}
-
-impl<'a> Listing<'a> {
-    pub(crate) fn new(index: &'a Index) -> Self {
-        Listing { index, tap: None }
-    }
-
-    /// The same listing, for a source that wraps another: `tap` sees each
-    /// sample before it is added, and ends the listing without it by
-    /// [`ControlFlow::Break`].
-    ///
-    /// ```
-    /// # use infeed::source::{Admission, Listing, ReadFuture, Source};
-    /// use std::ops::ControlFlow;
-    ///
-    /// /// The first so many samples of another source.
-    /// struct First<S>(usize, S);
-    ///
-    /// impl<S: Source> Source for First<S> {
-    ///     fn list(&self, listing: &mut Listing<'_>) -> infeed::Result<()> {
-    ///         let mut left = self.0;
-    ///         self.1.list(&mut listing.tap(|_, _| match left {
-    ///             0 => ControlFlow::Break(()),
-    ///             _ => {
-    ///                 left -= 1;
-    ///                 ControlFlow::Continue(())
-    ///             }
-    ///         }))
-    ///     }
-    ///     // ... and the rest as the other source has it
-    /// #   fn root(&self) -> std::path::PathBuf { self.1.root() }
-    /// #   fn read(&self, path: &std::path::Path, admission: Admission) -> ReadFuture {
-    /// #       self.1.read(path, admission)
-    /// #   }
-    /// }
-    /// ```
-    pub fn tap<'b>(
-        &'b mut self,
-        mut tap: impl FnMut(&Path, Option<u32>) -> ControlFlow<()> + 'b,
-    ) -> Listing<'b> {
-        let mut outer = self.tap.as_mut();
-        let both = move |path: &Path, label| {
-            tap(path, label)?;
-            outer.as_mut().map_or(ControlFlow::Continue(()), |outer| outer(path, label))
-        };
-        Listing { index: self.index, tap: Some(Box::new(both)) }
-    }
-
-    /// The names of the classes, if the source has any, in the order of their
-    /// numbers. To be told before the first sample.
-    pub fn classes(&mut self, names: Vec<String>) {
-        self.index.set_classes(names);
-    }
-
-    /// Adds the next sample. `path` names it in errors and to
-    /// [`Source::read`]; it is relative to the source's root. `label` is the
-    /// number of its class. [`ControlFlow::Break`] asks to stop listing.
-    pub fn push(&mut self, path: &Path, label: Option<u32>) -> ControlFlow<()> {
-        if let Some(tap) = &mut self.tap {
-            tap(path, label)?;
-        }
-        self.index.push(path, label)
-    }
-}
-
-/// All samples of a source, listed at once: their paths relative to its root,
-/// in its order, with their labels.
-///
-/// ```
-/// # let photos = infeed::doc::photos();
-/// let samples = infeed::source::list(&infeed::Folder::new(photos.as_ref()))?;
-/// assert_eq!(samples[0].0, std::path::Path::new("cats/0.ppm"));
-/// # Ok::<(), infeed::Error>(())
-/// ```
-///
-/// # Errors
-///
-/// As [`Source::list`].
-pub fn list(source: &dyn Source) -> Result<Vec<(PathBuf, Option<u32>)>> {
-    let mut samples = Vec::new();
-    let index = Index::new(Arc::default());
-    source.list(&mut Listing::new(&index).tap(|path, label| {
-        samples.push((path.to_owned(), label));
-        ControlFlow::Continue(())
-    }))?;
-    Ok(samples)
-}
 
 /// Encoded bytes of one sample, within the loader's budget.
 #[derive(Debug)]

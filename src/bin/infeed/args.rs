@@ -127,9 +127,11 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub(crate) struct Export {
-    /// Folder of images
-    pub(crate) dir: PathBuf,
+    /// Folder of images; may be left out with --list
+    #[arg(required_unless_present = "list")]
+    pub(crate) dir: Option<PathBuf>,
 
     /// Folder to write to; made if it is not there
     pub(crate) out: PathBuf,

@@ -8,8 +8,9 @@ use infeed::{Coverage, Digest};
 use serde_json::{Value, json};
 
 use crate::args;
+use crate::images::Chosen;
 use crate::units::count;
-use crate::{Exit, Outcome, demo};
+use crate::{Exit, Outcome};
 
 pub(crate) fn check(args: &args::Check) -> Outcome {
     if args.coverage { coverage(args) } else { ranks(args) }
@@ -17,11 +18,8 @@ pub(crate) fn check(args: &args::Check) -> Outcome {
 
 /// Counts by the plan.
 fn coverage(args: &args::Check) -> Outcome {
-    let dir = match &args.dir {
-        Some(dir) => dir.clone(),
-        None => demo::folder()?,
-    };
-    let builder = args.knobs.builder::<f32>(args.knobs.folder(&dir)?);
+    let Chosen { source, name } = args.knobs.images.choose(args.dir.as_deref())?;
+    let builder = args.knobs.builder::<f32>(source);
     let coverage = builder.coverage(args.world, 0..args.epochs)?;
     let exact = coverage.is_exact() && coverage.samples > 0;
     let mut out = std::io::stdout().lock();
@@ -31,7 +29,7 @@ fn coverage(args: &args::Check) -> Outcome {
         serde_json::to_writer_pretty(&mut out, &value)?;
         writeln!(out)?;
     } else {
-        print(&mut out, &coverage, &dir, exact)?;
+        print(&mut out, &coverage, &name, exact)?;
     }
     Ok(if exact { Exit::Done } else { Exit::Failed })
 }
@@ -39,14 +37,14 @@ fn coverage(args: &args::Check) -> Outcome {
 fn print(
     out: &mut impl Write,
     coverage: &Coverage,
-    dir: &Path,
+    name: &str,
     exact: bool,
 ) -> std::io::Result<()> {
     let (samples, ranks) = (
         count(coverage.samples, "sample", "samples"),
         count(coverage.world.into(), "rank", "ranks"),
     );
-    writeln!(out, "{samples} of {}, shared by {ranks}", dir.display())?;
+    writeln!(out, "{samples} of {name}, shared by {ranks}")?;
     writeln!(out, "  epoch  batches a rank       once      never  repeatedly  padding")?;
     for epoch in &coverage.epochs {
         let (least, most) = (epoch.batches.iter().min(), epoch.batches.iter().max());

@@ -2,36 +2,33 @@
 //! done in five ways on the user's own files.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use infeed::Element;
 use serde_json::json;
 
+use crate::images::Chosen;
 use crate::stop::Interrupt;
 use crate::units::{Bytes, time, wrapped};
 use crate::ways::{Figures, First, Way, measure};
-use crate::{Exit, Outcome, args, demo, system};
+use crate::{Exit, Outcome, args, system};
 
 const DEFAULT_KEPT: u64 = 2 << 30;
 
 pub(crate) fn compare<T: Element>(args: &args::Compare) -> Outcome {
-    let dir = match &args.dir {
-        Some(dir) => dir.clone(),
-        None => demo::folder()?,
-    };
     if args.knobs.takes_a_part() {
         let reason = "all ways take the same images: leave --shard and weighted sampling out";
         return Err(reason.into());
     }
+    let chosen = args.knobs.images.choose(args.dir.as_deref())?;
     if let (Some(way), Some(images)) = (args.way, args.images) {
-        let source = First { folder: args.knobs.folder(&dir)?, images };
-        let again = First { folder: args.knobs.folder(&dir)?, images };
-        let figures = measure(way, &source, args.epochs, args.knobs.builder::<T>(again))?;
+        let source = First { source: chosen.source, split: args.knobs.images.split(), images };
+        let builder = args.knobs.builder::<T>(source.clone());
+        let figures = measure(way, &source, args.epochs, builder)?;
         println!("{}", serde_json::to_string(&figures)?);
         return Ok(Exit::Done);
     }
-    let plan = Plan::new::<T>(args, &dir)?;
+    let plan = Plan::new::<T>(args, chosen)?;
     let interrupt = Interrupt::install(None)?;
     let mut figures = Vec::new();
     for way in Way::ALL {
@@ -66,15 +63,19 @@ struct Plan {
 impl Plan {
     fn new<T: Element>(
         args: &args::Compare,
-        dir: &Path,
+        chosen: Chosen,
     ) -> Result<Self, Box<dyn std::error::Error>> {
-        let folder = args.knobs.folder(dir)?;
-        let found = infeed::source::list(&folder)?.len();
-        // The loader's own words for a folder that holds nothing.
+        let Chosen { source, name } = chosen;
+        let mut paths = infeed::source::list(&*source)?;
+        if let Some(split) = args.knobs.images.split() {
+            paths.retain(|(path, _)| split.contains(path));
+        }
+        let found = paths.len();
+        // The loader's own words where there is nothing to take.
         let config = if found == 0 {
-            args.knobs.builder::<T>(folder).build()?.config().clone()
+            args.knobs.builder::<T>(source).build()?.config().clone()
         } else {
-            args.knobs.builder::<T>(folder).resolve()?
+            args.knobs.builder::<T>(source).resolve()?
         };
         let sample_bytes = config.memory.batch_bytes / config.batch_size as u64;
         let available = system::available_bytes().unwrap_or(u64::MAX);
@@ -87,8 +88,7 @@ impl Plan {
             )
             .into());
         }
-        let source = dir.display().to_string();
-        Ok(Plan { source, found, images: found.min(fit), sample_bytes, keep_bytes, config })
+        Ok(Plan { source: name, found, images: found.min(fit), sample_bytes, keep_bytes, config })
     }
 }
 

@@ -5,18 +5,22 @@ use std::path::Path;
 use infeed::export::{NpyElement, NpyWriter};
 
 use crate::args;
+use crate::images::Chosen;
 use crate::run::Streaming;
 use crate::units::{Bytes, count};
 use crate::{Exit, Outcome};
 
 pub(crate) fn export<T: NpyElement>(args: &args::Export) -> Outcome {
-    if inside(&args.out, &args.dir) {
-        let (out, dir) = (args.out.display(), args.dir.display());
+    if let Some(dir) = args.dir.as_deref().filter(|_| args.knobs.images.takes_all())
+        && inside(&args.out, dir)
+    {
+        let (out, dir) = (args.out.display(), dir.display());
         eprintln!("error: {out} lies inside {dir}, which is read. Choose a folder beside it");
         return Ok(Exit::Misused);
     }
     // Everything about the input is checked before the output is touched.
-    let builder = args.knobs.builder::<T>(args.knobs.folder(&args.dir)?);
+    let Chosen { source, name } = args.knobs.images.choose(args.dir.as_deref())?;
+    let builder = args.knobs.builder::<T>(source);
     let loader = builder.failures_kept(usize::MAX).build()?;
     if args.overwrite {
         NpyWriter::remove_existing(&args.out)?;
@@ -25,16 +29,16 @@ pub(crate) fn export<T: NpyElement>(args: &args::Export) -> Outcome {
         Some("out") => format!("{error}. Choose another folder, or --overwrite").into(),
         _ => Box::<dyn std::error::Error>::from(error),
     })?;
-    let mut streaming = Streaming::start(loader, &args.dir)?;
+    let mut streaming = Streaming::start(loader, name)?;
     streaming.stream(1, |batch| Ok(writer.write(batch)?));
     // Also after an error or an interrupt: what was written is valid.
     let written = writer.finish()?;
     let exit = streaming.finish(args.json, false)?;
     if !args.json {
-        let files = count(written.batches, "pair of files", "pairs of files");
+        let batches = count(written.batches, "batch", "batches");
         let images = count(written.images, "image", "images");
         println!(
-            "  wrote {images} in {files}, {}, and manifest.jsonl to {}",
+            "  wrote {images} in {batches}, {}, and manifest.jsonl to {}",
             Bytes(written.bytes),
             args.out.display()
         );

@@ -1,19 +1,22 @@
 //! Every knob of the library as a flag, in the same words.
 
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use infeed::{
-    Budget, Cache, Color, Dtype, Element, Filter, Fit, Folder, LastBatch, Layout, Loader,
-    LoaderBuilder, Normalize, OnError, Order, Sampling, Shard, Size, Uneven,
+    Budget, Cache, Color, Dtype, Element, Filter, Fit, LastBatch, Layout, Loader, LoaderBuilder,
+    Normalize, OnError, Order, Sampling, Shard, Size, Uneven,
 };
 
+use crate::images::Images;
 use crate::units::Bytes;
 
 #[derive(Debug, Args)]
 pub(crate) struct Knobs {
+    #[command(flatten)]
+    pub(crate) images: Images,
+
     /// Samples in a batch
     #[arg(long, default_value_t = 32, value_name = "N", help_heading = "Batches")]
     batch_size: usize,
@@ -91,10 +94,6 @@ pub(crate) struct Knobs {
     /// Same as --last-batch drop
     #[arg(long, conflicts_with = "last_batch", help_heading = "Batches")]
     drop_last: bool,
-
-    /// Only files whose path below DIR matches, such as 'train/**/*.jpg'
-    #[arg(long, value_name = "GLOB", help_heading = "Batches")]
-    pattern: Option<String>,
 
     /// A failed sample: fail, skip or replace
     #[arg(long, default_value = "fail", value_name = "POLICY", help_heading = "Failures")]
@@ -187,14 +186,6 @@ impl Knobs {
         self.shard
     }
 
-    /// The folder with its pattern.
-    pub(crate) fn folder(&self, dir: &Path) -> infeed::Result<Folder> {
-        match &self.pattern {
-            Some(pattern) => Folder::new(dir).pattern(pattern),
-            None => Ok(Folder::new(dir)),
-        }
-    }
-
     /// A builder over `source` with every flag applied.
     pub(crate) fn builder<T: Element>(
         &self,
@@ -230,6 +221,9 @@ impl Knobs {
             .readers(self.readers)
             .prefetch(self.prefetch)
             .held_batches(self.held_batches);
+        if let Some(split) = self.images.split() {
+            builder = builder.split(split);
+        }
         if let Some(cache) = &self.cache {
             builder = builder.cache(cache.clone());
         }

@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod demo;
 mod export;
+mod images;
 mod knobs;
 mod progress;
 mod report;

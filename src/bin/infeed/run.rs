@@ -1,6 +1,5 @@
 //! `infeed run`: streams epochs and says how fast.
 
-use std::path::Path;
 use std::time::Instant;
 
 use infeed::stats::EpochStats;
@@ -8,23 +7,21 @@ use infeed::{Batch, Element, Error, ErrorKind, Loader, OnError};
 use serde_json::Value;
 
 use crate::args;
+use crate::images::Chosen;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::state::{self, Keeper};
 use crate::stop::Interrupt;
-use crate::{Exit, Outcome, demo};
+use crate::{Exit, Outcome};
 
 pub(crate) fn run<T: Element>(args: &args::Run) -> Outcome {
-    let dir = match &args.dir {
-        Some(dir) => dir.clone(),
-        None => demo::folder()?,
-    };
-    let mut builder = args.knobs.builder::<T>(args.knobs.folder(&dir)?);
+    let Chosen { source, name } = args.knobs.images.choose(args.dir.as_deref())?;
+    let mut builder = args.knobs.builder::<T>(source);
     let keeper = Keeper::new(&args.resuming, args.knobs.shard())?;
     if let Some(resume) = state::resume(&args.resuming, args.knobs.shard())? {
         builder = builder.resume(resume);
     }
-    let mut streaming = Streaming::start(builder.failures_kept(usize::MAX).build()?, &dir)?;
+    let mut streaming = Streaming::start(builder.failures_kept(usize::MAX).build()?, name)?;
     if let Some(keeper) = &keeper {
         keeper.keep_listing(&streaming.loader)?;
     }
@@ -50,11 +47,11 @@ pub(crate) struct Streaming<T: Element> {
 }
 
 impl<T: Element> Streaming<T> {
-    pub(crate) fn start(loader: Loader<T>, dir: &Path) -> Result<Self, ctrlc::Error> {
+    pub(crate) fn start(loader: Loader<T>, source: String) -> Result<Self, ctrlc::Error> {
         let interrupt = Interrupt::install(Some(loader.stop_handle()))?;
         Ok(Streaming {
             loader,
-            source: dir.display().to_string(),
+            source,
             interrupt,
             started: Instant::now(),
             first_batch_seconds: None,

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
 use clap::ValueEnum;
 use infeed::source::{Admission, Fingerprint, Listing, ReadFuture, Source};
-use infeed::{Cause, Element, Folder, LoaderBuilder, Order, Preprocessor};
+use infeed::{Cause, Element, LoaderBuilder, Order, Preprocessor, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::system::peak_rss_bytes;
@@ -74,35 +75,40 @@ impl Figures {
     }
 }
 
-/// The first `images` samples of a folder.
-#[derive(Debug)]
+/// The first `images` samples of a source, or of one side of a split. The loader
+/// applies the split again, which changes nothing.
+#[derive(Clone)]
 pub(crate) struct First {
-    pub(crate) folder: Folder,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) split: Option<Split>,
     pub(crate) images: usize,
 }
 
 impl Source for First {
     fn root(&self) -> PathBuf {
-        self.folder.root()
+        self.source.root()
     }
 
     fn list(&self, listing: &mut Listing<'_>) -> infeed::Result<()> {
         let mut left = self.images;
-        self.folder.list(&mut listing.tap(|_, _| match left {
-            0 => ControlFlow::Break(()),
-            _ => {
-                left -= 1;
-                ControlFlow::Continue(())
+        self.source.list(&mut listing.wrap(|listing, sample| {
+            if left == 0 {
+                return ControlFlow::Break(());
             }
+            if self.split.is_some_and(|split| !split.contains(sample.path)) {
+                return ControlFlow::Continue(());
+            }
+            left -= 1;
+            listing.push_sample(sample)
         }))
     }
 
     fn read(&self, path: &Path, admission: Admission) -> ReadFuture {
-        self.folder.read(path, admission)
+        self.source.read(path, admission)
     }
 
     fn fingerprint(&self, path: &Path) -> Result<Option<Fingerprint>, Cause> {
-        self.folder.fingerprint(path)
+        self.source.fingerprint(path)
     }
 }
 

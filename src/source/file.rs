@@ -1,0 +1,63 @@
+//! One sample that is a file: its bytes, and what tells that it has changed.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{Admission, Encoded, Fingerprint, ReadFuture, blocking};
+use crate::error::{Cause, CauseKind, Result};
+
+/// Reads a file, in one visit to the blocking pool where the budget of encoded
+/// bytes has room at once.
+pub(super) fn read(path: PathBuf, admission: Admission) -> ReadFuture {
+    Box::pin(async move {
+        let (mut file, bytes, admission) = match blocking(move || open(&path, admission)).await? {
+            Opened::Read(encoded) => return Ok(encoded),
+            Opened::Waiting(file, bytes, admission) => (file, bytes, admission),
+        };
+        let encoded = admission.admit(bytes).await?;
+        blocking(move || fill(&mut file, encoded)).await
+    })
+}
+
+pub(super) fn fingerprint(path: &Path) -> Result<Fingerprint, Cause> {
+    Ok(Fingerprint::of(&std::fs::metadata(path)?))
+}
+
+enum Opened {
+    Read(Encoded),
+    /// The budget of encoded bytes has no room for so many just now.
+    Waiting(File, u64, Admission),
+}
+
+/// Opens a file and, where the budget allows it at once, reads it in the same
+/// visit to the blocking pool.
+fn open(path: &Path, admission: Admission) -> Result<Opened, Cause> {
+    let mut options = File::options();
+    options.read(true);
+    // A FIFO or a device in the tree must not hold the thread that opens it.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let mut file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { "a folder" } else { "not a regular file" };
+        return Err(Cause::new(CauseKind::Unsupported, format!("it is {what}")));
+    }
+    let bytes = metadata.len();
+    match admission.try_admit(bytes)? {
+        Some(encoded) => fill(&mut file, encoded).map(Opened::Read),
+        None => Ok(Opened::Waiting(file, bytes, admission)),
+    }
+}
+
+fn fill(file: &mut File, mut encoded: Encoded) -> Result<Encoded, Cause> {
+    match file.read_exact(&mut encoded) {
+        Ok(()) => Ok(encoded),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            let message = format!("the file had {} bytes when opened and shrank", encoded.len());
+            Err(Cause::new(CauseKind::Truncated, message).caused_by(error))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

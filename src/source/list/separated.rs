@@ -1,0 +1,185 @@
+//! Lists as tables: a line of names, then values separated by commas or tabs.
+
+use csv::{ReaderBuilder, StringRecord};
+
+use super::rows::{COLUMNS, Each, Form, Row, Wrong, finite, line_breaks, misspelt};
+
+/// Where the columns are.
+struct Header {
+    fields: usize,
+    path: usize,
+    class: Option<usize>,
+    number: Option<usize>,
+    vector: Option<usize>,
+}
+
+pub(super) fn each_row(text: &str, separator: u8, each: &mut Each<'_>) -> Result<(), Wrong> {
+    let mut records = Records::new(text, separator);
+    let mut record = StringRecord::new();
+    let Some(line) = records.next(&mut record)? else {
+        return Err(Wrong::new(1, "the list is empty; its first line names the columns"));
+    };
+    let header = Header::new(line, &record, separator)?;
+    let mut target = Vec::new();
+    while let Some(line) = records.next(&mut record)? {
+        let row = header.row(line, &record, &mut target)?;
+        if each(&row)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Header {
+    fn new(line: u64, record: &StringRecord, separator: u8) -> Result<Self, Wrong> {
+        let names: Vec<&str> = record.iter().map(str::trim).collect();
+        let mut at = [None; COLUMNS.len()];
+        for (field, name) in names.iter().enumerate() {
+            if let Some(what) = misspelt(name) {
+                return Err(Wrong::new(line, what));
+            }
+            let Some(column) = COLUMNS.iter().position(|known| known == name) else { continue };
+            if at[column].replace(field).is_some() {
+                return Err(Wrong::new(line, format!("there are two columns `{name}`")));
+            }
+        }
+        let [path, class, number, vector] = at;
+        let Some(path) = path else {
+            let found: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            let by = if separator == b'\t' { "tabs" } else { "commas" };
+            let what = format!(
+                "there is no column `path`; found {}. The first line names the columns, separated \
+                 by {by}",
+                found.join(", ")
+            );
+            return Err(Wrong::new(line, what));
+        };
+        Ok(Header { fields: record.len(), path, class, number, vector })
+    }
+
+    fn row<'a>(
+        &self,
+        line: u64,
+        record: &'a StringRecord,
+        target: &'a mut Vec<f32>,
+    ) -> Result<Row<'a>, Wrong> {
+        if record.len() != self.fields {
+            let what = format!(
+                "it has {} fields and the first line {}; quote fields that hold a separator",
+                record.len(),
+                self.fields
+            );
+            return Err(Wrong::new(line, what));
+        }
+        let cell = |column: Option<usize>| {
+            let value = column.and_then(|column| record.get(column)).map(str::trim);
+            value.filter(|value| !value.is_empty())
+        };
+        target.clear();
+        let form = match (cell(self.number), cell(self.vector)) {
+            (None, None) => Form::Missing,
+            (Some(value), None) => {
+                target.push(number(line, "number", value, value)?);
+                Form::Number
+            }
+            (None, Some(value)) => {
+                vector(line, value, target)?;
+                Form::Vector
+            }
+            (Some(_), Some(_)) => {
+                let what = "number and vector are both given; a sample has one target";
+                return Err(Wrong::new(line, what));
+            }
+        };
+        let path = record.get(self.path).unwrap_or_default();
+        Ok(Row { line, path, class: cell(self.class), form, target })
+    }
+}
+
+/// `part` of what stands in `column`.
+fn number(line: u64, column: &str, value: &str, part: &str) -> Result<f32, Wrong> {
+    match part.trim().parse() {
+        Ok(number) => finite(line, column, value, number),
+        Err(_) if column == "vector" => {
+            let expected = "expected numbers separated by spaces or by semicolons";
+            Err(Wrong::value(line, column, value, expected))
+        }
+        Err(_) => Err(Wrong::value(line, column, value, "expected a number")),
+    }
+}
+
+fn vector(line: u64, value: &str, target: &mut Vec<f32>) -> Result<(), Wrong> {
+    let mut add = |part| {
+        target.push(number(line, "vector", value, part)?);
+        Ok(())
+    };
+    match value.contains(';') {
+        // Nothing between two of them is a number that is missing.
+        true => value.split(';').try_for_each(&mut add),
+        false => value.split_whitespace().try_for_each(&mut add),
+    }
+}
+
+/// The records of a table with the lines that they begin in.
+struct Records<'a> {
+    text: &'a str,
+    separator: u8,
+    reader: csv::Reader<&'a [u8]>,
+    /// `line` is the line of the byte `at`.
+    at: usize,
+    line: u64,
+}
+
+impl<'a> Records<'a> {
+    fn new(text: &'a str, separator: u8) -> Self {
+        let reader = ReaderBuilder::new()
+            .delimiter(separator)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(text.as_bytes());
+        Records { text, separator, reader, at: 0, line: 1 }
+    }
+
+    /// The next record's line. The reader's own is where it began to look, which
+    /// is before the end of the line above and before empty lines.
+    fn next(&mut self, record: &mut StringRecord) -> Result<Option<u64>, Wrong> {
+        let bytes = self.text.as_bytes();
+        let from = self.reader.position().byte() as usize;
+        let read = self.reader.read_record(record);
+        let blank = bytes[from..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let start = from + blank;
+        self.line += line_breaks(&bytes[self.at..start]);
+        self.at = start;
+        match read {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => return Err(Wrong::new(self.line, error.to_string())),
+        }
+        let at_end = self.reader.position().byte() as usize == bytes.len();
+        if at_end && ends_quoted(&bytes[start..], self.separator) {
+            let what = "a quote is opened and never closed; close it, or double a quote that is \
+                        meant";
+            return Err(Wrong::new(self.line, what));
+        }
+        Ok(Some(self.line))
+    }
+}
+
+/// Whether the last field of `record` is still quoted at its end. Readers of
+/// tables let that pass, and with it all rows from there on.
+fn ends_quoted(record: &[u8], separator: u8) -> bool {
+    enum At {
+        Start,
+        Plain,
+        Quoted,
+        Quote,
+    }
+    let end = record.iter().fold(At::Start, |at, &byte| match (at, byte) {
+        (At::Quoted, b'"') => At::Quote,
+        (At::Quoted, _) | (At::Start | At::Quote, b'"') => At::Quoted,
+        (_, b'\r' | b'\n') => At::Start,
+        (_, byte) if byte == separator => At::Start,
+        _ => At::Plain,
+    });
+    matches!(end, At::Quoted)
+}
