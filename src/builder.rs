@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::augment::{Augment, PixelTransform, RowTransform};
 use crate::cache;
 use crate::config::{
     Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order, Resolved,
@@ -46,15 +47,17 @@ use crate::transform::{Look, Scaler, Transform};
 pub struct LoaderBuilder<T: Element = f32> {
     source: Arc<dyn Source>,
     decoder: Option<Arc<dyn Decode>>,
-    config: Config,
+    pub(crate) config: Config,
+    pub(crate) before: Vec<Arc<dyn PixelTransform>>,
+    pub(crate) after: Vec<Arc<dyn RowTransform<T>>>,
     resume: Option<Resume>,
     element: PhantomData<fn() -> T>,
 }
 
 impl LoaderBuilder {
     pub(crate) fn new(source: Arc<dyn Source>) -> Self {
-        let (decoder, resume, config) = Default::default();
-        LoaderBuilder { source, decoder, config, resume, element: PhantomData }
+        let (decoder, resume, config, before, after) = Default::default();
+        LoaderBuilder { source, decoder, config, before, after, resume, element: PhantomData }
     }
 }
 
@@ -114,7 +117,7 @@ impl<T: Element> LoaderBuilder<T> {
     /// places, drawn for each by seed, epoch and position. Default 0; half is
     /// usual for training. Changes results.
     pub fn flip(mut self, probability: f64) -> Self {
-        self.config.flip = probability;
+        self.config.augmentation.flip = probability;
         self
     }
 
@@ -145,9 +148,16 @@ impl<T: Element> LoaderBuilder<T> {
     /// The element type, `f32` by default: `.dtype::<f16>()` or `::<bf16>()`
     /// take half the memory, `.dtype::<u8>()` makes batches of levels, a quarter
     /// of it. Changes the type, and the scale of `u8`.
+    ///
+    /// Comes before [`after_resize`](Self::after_resize), whose transforms are of
+    /// the type's rows; the other way around is refused when the loader is built.
     pub fn dtype<U: Element>(self) -> LoaderBuilder<U> {
-        let LoaderBuilder { source, decoder, config, resume, .. } = self;
-        LoaderBuilder { source, decoder, config, resume, element: PhantomData }
+        let LoaderBuilder { source, decoder, mut config, before, after, resume, .. } = self;
+        if !after.is_empty() {
+            config.augmentation.forgotten = Some(T::DTYPE);
+        }
+        let (after, element) = (Vec::new(), PhantomData);
+        LoaderBuilder { source, decoder, config, before, after, resume, element }
     }
 
     /// Every epoch in another order, a true permutation of all samples, decided by
@@ -271,7 +281,7 @@ impl<T: Element> LoaderBuilder<T> {
         self
     }
 
-    /// The seed of everything random: crops, flips, which substitute
+    /// The seed of everything random: crops, flips, changes of colour, which substitute
     /// [`OnError::Replace`] draws. Default 0. Changes results there.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
@@ -430,10 +440,11 @@ impl<T: Element> LoaderBuilder<T> {
     pub fn build(self) -> Result<Loader<T>> {
         let config = self.config.resolve::<T>()?;
         let (decoder, transform) = (self.made_decoder(), transform(&config));
+        let augment = self.augment();
         let cache = cache::Cache::open(&config, &self.source.root(), &*decoder)?;
         let LoaderBuilder { source, resume, config: Config { subset, split, .. }, .. } = self;
         let source = Selected::from(source, subset, split);
-        Loader::start(Parts { source, decoder, transform, cache, config, resume })
+        Loader::start(Parts { source, decoder, transform, augment, cache, config, resume })
     }
 
     /// Checks every knob without starting anything.
@@ -456,7 +467,9 @@ impl<T: Element> LoaderBuilder<T> {
     pub fn preprocessor(&self) -> Result<Preprocessor<T>> {
         let config = self.config.resolve::<T>()?;
         let scaler = config.cache_side.map(|side| Scaler::new(side, config.filter));
-        Ok(Preprocessor::new(self.made_decoder(), transform(&config), scaler, config.limits))
+        let (decoder, transform, augment) =
+            (self.made_decoder(), transform(&config), self.augment());
+        Ok(Preprocessor::new(decoder, transform, augment, scaler, config.limits))
     }
 
     /// Counts how often each sample comes in whole epochs of `world` ranks together,
@@ -487,6 +500,11 @@ impl<T: Element> LoaderBuilder<T> {
         Coverage::count(&*source, &ranks.collect::<Result<Vec<_>>>()?, epochs)
     }
 
+    fn augment(&self) -> Arc<Augment<T>> {
+        let Config { seed, augmentation, .. } = &self.config;
+        Arc::new(Augment::new(*seed, augmentation, self.before.clone(), self.after.clone()))
+    }
+
     fn made_decoder(&self) -> Arc<dyn Decode> {
         self.decoder.clone().unwrap_or_else(|| {
             Arc::new(StandardDecoder::default().allow_truncated(self.config.allow_truncated))
@@ -495,8 +513,9 @@ impl<T: Element> LoaderBuilder<T> {
 }
 
 fn transform<T: Element>(config: &Resolved) -> Arc<Transform<T>> {
-    let Resolved { size, fit, filter, flip, layout, color, normalize, seed, .. } = *config;
-    Arc::new(Transform::new(Look { size, fit, filter, flip, layout, color, normalize, seed }))
+    let Resolved { size, fit, filter, flip, vflip, layout, color, normalize, seed, .. } = *config;
+    let look = Look { size, fit, filter, flip, vflip, layout, color, normalize, seed };
+    Arc::new(Transform::new(look))
 }
 
 impl<T: Element> fmt::Debug for LoaderBuilder<T> {

@@ -272,6 +272,8 @@ pub enum CauseKind {
     TimedOut,
     /// Code of a decoder or of a plugged-in part panicked.
     Panicked,
+    /// A transform of yours does not take this sample.
+    Refused,
 }
 
 impl fmt::Display for CauseKind {
@@ -285,6 +287,7 @@ impl fmt::Display for CauseKind {
             CauseKind::Limit => "over a limit",
             CauseKind::TimedOut => "timed out",
             CauseKind::Panicked => "panicked",
+            CauseKind::Refused => "refused",
         })
     }
 }

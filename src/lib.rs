@@ -64,6 +64,8 @@ mod read;
 pub mod decode;
 mod transform;
 
+mod augment;
+
 mod batch;
 mod element;
 mod window;
@@ -89,11 +91,12 @@ pub mod export;
 #[doc(hidden)]
 pub mod doc;
 
+pub use augment::{Origin, PixelTransform, RowTransform};
 pub use batch::{Batch, BatchParts, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;
 pub use config::{
-    Budget, Cache, Color, CropRatio, CropScale, Filter, Fit, LastBatch, Layout, Limits, Normalize,
-    OnError, Order, Sampling, Shard, Size, Split, Uneven, Weights,
+    Budget, Cache, Color, CropRatio, CropScale, Erase, Filter, Fit, Jitter, LastBatch, Layout,
+    Limits, Normalize, OnError, Order, Sampling, Shard, Size, Split, Uneven, Weights,
 };
 pub use coverage::{Coverage, EpochCoverage};
 pub use digest::Digest;
@@ -104,6 +107,7 @@ pub use half::{bf16, f16};
 pub use loader::{Loader, Monitor, StopHandle};
 pub use plan::Shuffle;
 pub use preprocess::Preprocessor;
+pub use random::Random;
 pub use resume::{Changed, Resume, State};
 pub use source::{Folder, List};
 

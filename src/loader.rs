@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use crate::augment::Augment;
 use crate::batch::Pool;
 use crate::builder::LoaderBuilder;
 use crate::cache::Cache;
@@ -89,6 +90,7 @@ pub(crate) struct Parts<T: Element> {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) decoder: Arc<dyn Decode>,
     pub(crate) transform: Arc<Transform<T>>,
+    pub(crate) augment: Arc<Augment<T>>,
     pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) config: Resolved,
     pub(crate) resume: Option<Resume>,
@@ -125,7 +127,7 @@ impl Loader {
 
 impl<T: Element> Loader<T> {
     pub(crate) fn start(parts: Parts<T>) -> Result<Self> {
-        let Parts { source, decoder, transform, cache, config, resume } = parts;
+        let Parts { source, decoder, transform, augment, cache, config, resume } = parts;
         let changed = Arc::new(Notify::new());
         let checkpoint = resume.as_ref().and_then(Resume::listed);
         let index = Index::new(Arc::clone(&changed)).with_checkpoint(checkpoint);
@@ -155,8 +157,8 @@ impl<T: Element> Loader<T> {
         };
         let stuck = StuckReads::new(config.readers);
         let shared = Arc::new(Shared { plan, window, index, registry, stuck, cache, config });
-        let threads =
-            Starting { shared: &shared, source: Arc::clone(&source) }.start(decoder, transform)?;
+        let threads = Starting { shared: &shared, source: Arc::clone(&source) }
+            .start(decoder, transform, augment)?;
         let loader = Loader { shared, row_shape, threads: Some(threads) };
         // From here on dropping the loader stops everything that was started.
         if loader.shared.index.wait_for_first()? == 0 {
@@ -403,7 +405,12 @@ struct Starting<'a, T: Element> {
 }
 
 impl<T: Element> Starting<'_, T> {
-    fn start(self, decoder: Arc<dyn Decode>, transform: Arc<Transform<T>>) -> Result<Threads> {
+    fn start(
+        self,
+        decoder: Arc<dyn Decode>,
+        transform: Arc<Transform<T>>,
+        augment: Arc<Augment<T>>,
+    ) -> Result<Threads> {
         let Shared { plan, window, index, stuck, cache, config, .. } = &**self.shared;
         // Never fuller than `prefetch * batch_size`, since every item holds a ticket.
         let (loaded_giver, loaded) = handoff();
@@ -428,6 +435,7 @@ impl<T: Element> Starting<'_, T> {
             loaded: loaded.clone(),
             decoder: Arc::clone(&decoder),
             transform: Arc::clone(&transform),
+            augment: Arc::clone(&augment),
             cache: cache.clone(),
             scaler: config.cache_side.map(|side| Scaler::new(side, config.filter)),
             limits: config.limits,

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::augment::{Augment, Origin};
 use crate::config::{Limits, Size};
 use crate::decode::{Channels, Decode, Opened};
 use crate::element::Element;
 use crate::error::{Cause, Stage};
-use crate::transform::{Region, Scaler, Scratch, Transform, Turn};
+use crate::transform::{Form, Region, Scaler, Scratch, Transform, Turn};
 
 /// One thread's decode and transform, alone: what the loader's decoder threads
 /// do to each sample. For inference with the very pixels of training, and for
@@ -18,23 +19,66 @@ use crate::transform::{Region, Scaler, Scratch, Transform, Turn};
 pub struct Preprocessor<T: Element = f32> {
     decoder: Arc<dyn Decode>,
     transform: Arc<Transform<T>>,
+    augment: Arc<Augment<T>>,
     scaler: Option<Scaler>,
     limits: Limits,
     /// As much as the largest picture needed.
     memory: Vec<u8>,
     pixels: Vec<u8>,
+    scaled: Vec<u8>,
+    /// A row of levels, where they are changed.
+    levels: Vec<u8>,
     scratch: Scratch,
+}
+
+/// A picture on its way: whole, or still to be decoded.
+enum Upright<'a> {
+    Whole(Form, &'a [u8]),
+    Opened(Opened<'a>, &'a mut [u8]),
+}
+
+impl Upright<'_> {
+    fn form(&self) -> Form {
+        match self {
+            Upright::Whole(form, _) => *form,
+            Upright::Opened(opened, _) => opened.form,
+        }
+    }
+
+    fn feed(self, wanted: Region, rows: &mut dyn FnMut(usize, &[u8])) -> Result<(), Cause> {
+        match self {
+            Upright::Whole(_, pixels) => {
+                rows(0, pixels);
+                Ok(())
+            }
+            Upright::Opened(opened, memory) => {
+                opened.feed(wanted, memory, &mut |top, pixels| rows(top as usize, pixels))
+            }
+        }
+    }
 }
 
 impl<T: Element> Preprocessor<T> {
     pub(crate) fn new(
         decoder: Arc<dyn Decode>,
         transform: Arc<Transform<T>>,
+        augment: Arc<Augment<T>>,
         scaler: Option<Scaler>,
         limits: Limits,
     ) -> Self {
-        let (memory, pixels, scratch) = Default::default();
-        Preprocessor { decoder, transform, scaler, limits, memory, pixels, scratch }
+        let (memory, pixels, scaled, levels, scratch) = Default::default();
+        Preprocessor {
+            decoder,
+            transform,
+            augment,
+            scaler,
+            limits,
+            memory,
+            pixels,
+            scaled,
+            levels,
+            scratch,
+        }
     }
 
     /// Elements of one picture: `channels * height * width`.
@@ -76,31 +120,51 @@ impl<T: Element> Preprocessor<T> {
         row: &mut [T],
     ) -> Result<(), (Stage, Cause)> {
         assert_eq!(row.len(), self.row_len(), "the row does not fit the size");
-        let Preprocessor { decoder, transform, scaler, limits, memory, pixels, scratch } = self;
+        let Preprocessor { decoder, transform, augment, scaler, limits, .. } = self;
+        let Preprocessor { memory, pixels, scaled: out, levels, scratch, .. } = self;
         let failed = |cause| (Stage::Decode, cause);
-        let grey = transform.wants_grey();
-        let opened = Opened::open(&**decoder, encoded, limits, None, grey).map_err(failed)?;
+        let refused = |cause| (Stage::Transform, cause);
+        let (grey, changed) = (transform.wants_grey(), augment.changes_pixels());
         let turn = Turn { epoch, position };
-        if let Some(scaler) = scaler {
-            let (form, scaled) = (opened.form, scaler.scaled(opened.form));
-            let memory = first(memory, opened.memory_bytes());
-            let pixels = first(pixels, scaled.bytes());
-            scaler.begin(form, scratch);
-            opened
-                .feed(Region::whole(form.size), memory, &mut |top, rows| {
-                    scaler.push(top as usize, rows, scratch, pixels);
-                })
-                .map_err(failed)?;
-            transform.begin(scaled, turn, scratch);
-            transform.push(0, pixels, scratch, row);
-            return Ok(());
-        }
-        let wanted = transform.begin(opened.form, turn, scratch);
+        let origin = Origin::new(None, turn);
+        let channels = (changed && !grey).then_some(Channels::Rgb);
+        let opened = Opened::open(&**decoder, encoded, limits, channels, grey).map_err(failed)?;
         let memory = first(memory, opened.memory_bytes());
-        let fed = opened.feed(wanted, memory, &mut |top, pixels| {
-            transform.push(top as usize, pixels, scratch, row);
-        });
-        fed.map_err(failed)
+        let mut upright = if changed {
+            let channels = if grey { 1 } else { opened.form.channels };
+            let form = Form { channels, ..opened.form };
+            let pixels = first(pixels, form.bytes());
+            opened.read_whole(memory, pixels).map_err(failed)?;
+            augment.pixels(pixels, form, &origin).map_err(refused)?;
+            Upright::Whole(form, pixels)
+        } else {
+            Upright::Opened(opened, memory)
+        };
+        if let Some(scaler) = scaler {
+            let (form, scaled) = (upright.form(), scaler.scaled(upright.form()));
+            let out = first(out, scaled.bytes());
+            scaler.begin(form, scratch);
+            let whole = Region::whole(form.size);
+            let fed = upright.feed(whole, &mut |top, rows| scaler.push(top, rows, scratch, out));
+            fed.map_err(failed)?;
+            upright = Upright::Whole(scaled, out);
+        }
+        let wanted = transform.begin(upright.form(), turn, scratch);
+        if augment.changes_levels() {
+            let levels = first(levels, transform.row_len());
+            let fed = upright.feed(wanted, &mut |top, pixels| {
+                transform.push_levels(top, pixels, scratch, levels);
+            });
+            fed.map_err(failed)?;
+            augment.levels(levels, transform.places(), turn);
+            transform.convert_as_it_is(levels, row);
+        } else {
+            let fed = upright.feed(wanted, &mut |top, pixels| {
+                transform.push(top, pixels, scratch, row);
+            });
+            fed.map_err(failed)?;
+        }
+        augment.row(row, transform.places(), &origin).map_err(refused)
     }
 
     /// Decodes `encoded` alone: the upright picture's size, and its pixels as
@@ -116,10 +180,7 @@ impl<T: Element> Preprocessor<T> {
         let form = opened.form;
         let memory = first(memory, opened.memory_bytes());
         let pixels = first(pixels, form.bytes());
-        let stride = form.bytes() / form.size.height as usize;
-        opened.feed(Region::whole(form.size), memory, &mut |top, rows| {
-            pixels[top as usize * stride..][..rows.len()].copy_from_slice(rows);
-        })?;
+        opened.read_whole(memory, pixels)?;
         Ok((form.size, pixels))
     }
 }

@@ -9,6 +9,18 @@ pub(crate) fn mix(word: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// The last word of a key that begins with seed, epoch and position, so that
+/// what is drawn for one purpose never changes what is drawn for another.
+pub(crate) mod purpose {
+    // 1 to 4: crops and flips, the shuffle, weights, substitutes.
+    pub(crate) const VFLIP: u64 = 5;
+    pub(crate) const JITTER: u64 = 6;
+    pub(crate) const RANDOM_GREY: u64 = 7;
+    pub(crate) const ERASE: u64 = 8;
+    pub(crate) const BEFORE_RESIZE: u64 = 9;
+    pub(crate) const AFTER_RESIZE: u64 = 10;
+}
+
 /// A sequence of numbers that its key decides: SplitMix64, begun at a hash of
 /// the key.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +51,66 @@ impl Draws {
     /// Even between the two.
     pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
+    }
+}
+
+/// Random numbers for a transform of yours: a sequence that seed, epoch, position
+/// and the transform's number decide, never a thread or time.
+///
+/// Another generator is seeded from it, such as `StdRng` of the crate `rand`:
+/// `StdRng::seed_from_u64(random.next_u64())`.
+///
+/// ```
+/// # let photos = infeed::doc::photos();
+/// use infeed::{Loader, Random};
+/// use ndarray::ArrayViewMut3;
+///
+/// /// A generator of your own.
+/// struct Xorshift(u64);
+///
+/// impl Xorshift {
+///     fn next(&mut self) -> u64 {
+///         self.0 ^= self.0 << 13;
+///         self.0 ^= self.0 >> 7;
+///         self.0 ^= self.0 << 17;
+///         self.0
+///     }
+/// }
+///
+/// let noise = |mut row: ArrayViewMut3<'_, f32>, random: &mut Random| {
+///     let mut generator = Xorshift(random.next_u64() | 1);
+///     row.mapv_inplace(|value| value + (generator.next() >> 40) as f32 / 1e9);
+///     Ok(())
+/// };
+/// let loader = Loader::folder(&photos).after_resize(noise).build()?;
+/// # Ok::<(), infeed::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Random(Draws);
+
+impl Random {
+    pub(crate) fn new(draws: Draws) -> Self {
+        Random(draws)
+    }
+
+    /// 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0.next()
+    }
+
+    /// Even in `0..bound`; 0 when `bound` is.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0.below(bound)
+    }
+
+    /// Even in `0.0..1.0`, in steps of 2^-53.
+    pub fn unit(&mut self) -> f64 {
+        self.0.unit()
+    }
+
+    /// Even between `low` and `high`.
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        self.0.between(low, high)
     }
 }
 

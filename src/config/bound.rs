@@ -26,6 +26,8 @@ use crate::transform::{scaling_bound, scratch_bound};
 const DECODE_BYTES_PER_PIXEL: u64 = 12;
 /// And where pictures are scaled before they are cut from: the scaled one.
 const SCALED_BYTES_PER_PIXEL: u64 = 3;
+/// And where decoded pictures are changed before that: the whole picture.
+const WHOLE_BYTES_PER_PIXEL: u64 = 3;
 /// What a decoder allocates whatever the size: tables, rows, a window of
 /// compressed data.
 const DECODE_FIXED_BYTES: u64 = 512 << 10;
@@ -177,14 +179,14 @@ impl Parts {
             Cache::Disk { .. } => (0, config.kept_bytes()),
         };
         let scaling = config.cache_side.map(|_| scaling_bound(config.filter, config.max_side));
+        // Each decoder thread makes a sample's levels first where they are kept, or
+        // changed; of random crops, scaled pictures are kept, in the budget of
+        // decoded pixels.
+        let kept = scaling.is_none() && config.cache != Cache::None;
+        let levels = if kept || config.augmentation.changes_levels() { values } else { 0 };
         let scratch = scratch_bound(config.size, config.filter, config.max_side)
-            + match (scaling, &config.cache) {
-                // Scaled pictures lie in the budget of decoded pixels.
-                (Some(scaling), _) => scaling,
-                (None, Cache::None) => 0,
-                // Each decoder thread makes a sample's levels first.
-                (None, _) => values,
-            };
+            + scaling.unwrap_or(0)
+            + levels;
         Ok(Parts {
             batch_size,
             batch_bytes,
@@ -193,7 +195,8 @@ impl Parts {
             readers: readers as u64,
             scratch_bytes: threads.saturating_mul(THREAD_BYTES.saturating_add(scratch)),
             pixel_bytes: DECODE_BYTES_PER_PIXEL
-                + config.cache_side.map_or(0, |_| SCALED_BYTES_PER_PIXEL),
+                + config.cache_side.map_or(0, |_| SCALED_BYTES_PER_PIXEL)
+                + if config.augmentation.before_resize > 0 { WHOLE_BYTES_PER_PIXEL } else { 0 },
             cache_bytes,
             cached_bytes,
         })
@@ -301,6 +304,31 @@ mod tests {
         let memory = derived(&small_files).unwrap().memory;
         assert_eq!(memory.cache_bytes, 0);
         assert!(memory.encoded_bytes >= 3 * 512 * 512);
+    }
+
+    #[test]
+    fn levels_that_are_changed_are_part_of_the_sum() {
+        let mut config = small();
+        let without = derived(&config).unwrap().memory;
+        config.augmentation.vflip = 0.5;
+        config.augmentation.erase.probability = 0.5;
+        assert_eq!(derived(&config).unwrap().memory, without);
+        config.augmentation.jitter.brightness = 0.4;
+        let levels = 2 * 3 * 512 * 512;
+        let memory = derived(&config).unwrap().memory;
+        assert_eq!(memory.total_bytes, without.total_bytes + levels);
+        // The cache makes the same use of them.
+        config.cache = Cache::memory(10 << 20);
+        let cached = derived(&config).unwrap().memory;
+        assert_eq!(cached.total_bytes, memory.total_bytes + (10 << 20));
+    }
+
+    #[test]
+    fn whole_pictures_that_are_changed_are_part_of_the_sum() {
+        let mut config = small();
+        config.augmentation.before_resize = 2;
+        let memory = derived(&config).unwrap().memory;
+        assert_eq!(memory.decode_bytes, 15 * 1_000_000 + DECODE_FIXED_BYTES);
     }
 
     #[test]

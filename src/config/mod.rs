@@ -4,6 +4,7 @@
 //! checks each value, fills in what was left to choose and derives the byte
 //! budgets. Nothing else in the crate checks a knob again.
 
+mod augment;
 mod bound;
 mod pixels;
 mod policy;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+pub(crate) use augment::Augmentation;
+pub use augment::{Erase, Jitter};
 pub use bound::MemoryBound;
 pub use pixels::{Color, CropRatio, CropScale, Filter, Fit, Layout, Normalize, Size};
 pub use policy::{Budget, Cache, LastBatch, Limits, OnError, Order};
@@ -59,7 +62,7 @@ pub(crate) struct Config {
     pub(crate) size: Size,
     pub(crate) fit: Fit,
     pub(crate) filter: Filter,
-    pub(crate) flip: f64,
+    pub(crate) augmentation: Augmentation,
     pub(crate) normalize: Normalize,
     pub(crate) layout: Layout,
     pub(crate) color: Color,
@@ -96,7 +99,7 @@ impl Default for Config {
             size: Size { width: DEFAULT_SIDE, height: DEFAULT_SIDE },
             fit: Fit::default(),
             filter: Filter::default(),
-            flip: 0.0,
+            augmentation: Augmentation::default(),
             normalize: Normalize::UNIT,
             layout: Layout::default(),
             color: Color::default(),
@@ -145,6 +148,18 @@ pub struct Resolved {
     pub filter: Filter,
     /// The probability that left and right change places.
     pub flip: f64,
+    /// The probability that top and bottom change places.
+    pub vflip: f64,
+    /// How far brightness, contrast, saturation and hue are changed.
+    pub jitter: Jitter,
+    /// The probability that a picture loses its colour.
+    pub random_grey: f64,
+    /// Rectangles that are set to zero.
+    pub erase: Erase,
+    /// Transforms of the user's on the decoded picture.
+    pub before_resize: usize,
+    /// Transforms of the user's on the finished row.
+    pub after_resize: usize,
     /// Mean and standard deviation per channel.
     pub normalize: Normalize,
     /// Element type of a batch.
@@ -203,6 +218,7 @@ impl Config {
     /// Checks every knob, fills in what was left open, derives the budgets.
     pub(crate) fn resolve<T: Element>(&self) -> Result<Resolved> {
         self.check::<T>()?;
+        let augmentation = self.augmentation;
         let threads = match self.threads {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             threads => threads,
@@ -221,7 +237,13 @@ impl Config {
             size: self.size,
             fit: self.fit,
             filter: self.filter,
-            flip: self.flip,
+            flip: augmentation.flip,
+            vflip: augmentation.vflip,
+            jitter: augmentation.jitter,
+            random_grey: augmentation.random_grey,
+            erase: augmentation.erase,
+            before_resize: augmentation.before_resize,
+            after_resize: augmentation.after_resize,
             normalize: self.normalize,
             dtype: T::DTYPE,
             layout: self.layout,
@@ -271,7 +293,7 @@ impl Config {
             return refuse("fit", self.fit, reason);
         }
         self.check_sampling()?;
-        self.check_random()?;
+        self.check_augmentation()?;
         self.check_normalize::<T>()?;
         self.check_limits()?;
         self.check_on_error()?;
@@ -317,23 +339,6 @@ impl Config {
         if !weights.given().iter().all(|weight| weight.is_finite() && *weight >= 0.0) {
             let reason = "expected weights that are finite numbers, 0 or more";
             return refuse("sampling", &self.sampling, reason);
-        }
-        Ok(())
-    }
-
-    fn check_random(&self) -> Result<()> {
-        if let Fit::RandomCrop { scale: (least, most), ratio: (narrow, wide) } = self.fit {
-            if !(least > 0.0 && least <= most && most <= 1.0) {
-                let reason = "the share of the area must be above 0 and at most 1, the lower first";
-                return refuse("fit", self.fit, reason);
-            }
-            if !(narrow > 0.0 && narrow <= wide && wide.is_finite()) {
-                let reason = "the aspect ratio must be above 0, the lower first";
-                return refuse("fit", self.fit, reason);
-            }
-        }
-        if !(0.0..=1.0).contains(&self.flip) {
-            return refuse("flip", self.flip, "expected a probability, 0 to 1");
         }
         Ok(())
     }
@@ -495,8 +500,6 @@ mod tests {
             refused(|c| c.read_timeout = Some(Duration::ZERO)).field(),
             Some("read_timeout")
         );
-        assert_eq!(refused(|c| c.flip = 1.5).field(), Some("flip"));
-        assert_eq!(refused(|c| c.flip = f64::NAN).field(), Some("flip"));
         for (scale, ratio) in [
             ((0.0, 1.0), (1.0, 1.0)),
             ((0.5, 0.4), (1.0, 1.0)),

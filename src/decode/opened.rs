@@ -4,7 +4,7 @@
 use super::{Channels, Decode, Orientation, Picture, check_size};
 use crate::config::Limits;
 use crate::error::{Cause, CauseKind};
-use crate::transform::{Form, Region};
+use crate::transform::{Form, Region, lightness};
 
 /// A picture whose header is known and within the limits.
 pub(crate) struct Opened<'a> {
@@ -81,6 +81,21 @@ impl<'a> Opened<'a> {
         orientation.turn(pixels, stored, upright);
         rows(0, upright);
         Ok(())
+    }
+
+    /// Decodes the whole upright picture into `pixels`, one lightness a pixel where
+    /// they are no more than that, for whatever channels are read.
+    pub(crate) fn read_whole(self, memory: &mut [u8], pixels: &mut [u8]) -> Result<(), Cause> {
+        let Form { size, channels } = self.form;
+        let taken = channels * size.pixels() / pixels.len();
+        let stride = pixels.len() / size.height as usize;
+        self.feed(Region::whole(size), memory, &mut |top, rows| {
+            let to = &mut pixels[top as usize * stride..][..rows.len() / taken];
+            match taken {
+                1 => to.copy_from_slice(rows),
+                _ => lightness(rows, to),
+            }
+        })
     }
 }
 

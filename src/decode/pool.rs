@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Decode, Opened};
+use super::{Channels, Decode, Opened};
+use crate::augment::{Augment, Origin};
 use crate::batch::Row;
 use crate::cache::{Cache, Kept};
 use crate::config::{Limits, Size};
@@ -24,6 +25,7 @@ pub(crate) struct Worker<T: Element> {
     pub(crate) loaded: Taker<Loaded<T>>,
     pub(crate) decoder: Arc<dyn Decode>,
     pub(crate) transform: Arc<Transform<T>>,
+    pub(crate) augment: Arc<Augment<T>>,
     pub(crate) cache: Option<Arc<Cache>>,
     /// Where random crops are cut from scaled pictures.
     pub(crate) scaler: Option<Scaler>,
@@ -37,7 +39,7 @@ pub(crate) struct Worker<T: Element> {
 #[derive(Default)]
 struct ThreadMemory {
     scratch: Scratch,
-    /// A row of levels, for the cache.
+    /// A row of levels, for the cache and for changes of colour.
     levels: Vec<u8>,
 }
 
@@ -105,15 +107,15 @@ impl<T: Element> Worker<T> {
         let mut work = Work::new(started);
         let (index, ticket) = (job.index, &job.ticket);
         let turn = Turn { epoch: ticket.epoch, position: job.position };
-        let done = fence(|| match &content {
-            Content::Encoded(encoded) => {
-                let sample = Sample { ticket, turn, index, path: &entry.path, encoded };
-                self.fill(&sample, memory, &mut work)
+        let done = fence(|| {
+            match &content {
+                Content::Encoded(encoded) => {
+                    let sample = Sample { ticket, turn, index, path: &entry.path, encoded };
+                    self.fill(&sample, memory, &mut work)?;
+                }
+                Content::Kept(kept) => self.fill_from(kept, ticket, turn, memory, &mut work),
             }
-            Content::Kept(kept) => {
-                self.fill_from(kept, ticket, turn, &mut memory.scratch, &mut work);
-                Ok(())
-            }
+            self.finish(&Origin::new(Some(&entry.path), turn), &mut work)
         });
         let done = done.and_then(|done| done);
         let decoded = matches!(content, Content::Encoded(_));
@@ -163,36 +165,75 @@ impl<T: Element> Worker<T> {
     ) -> Result<(), Cause> {
         let Sample { index, path, encoded, .. } = *sample;
         let (decoder, grey) = (&*self.decoder, self.transform.wants_grey());
-        let opened = Opened::open(decoder, encoded, &self.limits, None, grey)?;
+        // Transforms of the user's are promised colour.
+        let changed = self.augment.changes_pixels();
+        let channels = (changed && !grey).then_some(Channels::Rgb);
+        let opened = Opened::open(decoder, encoded, &self.limits, channels, grey)?;
         work.bytes = opened.form.bytes();
+        if changed {
+            return self.fill_changed(sample, opened, memory, work);
+        }
         let cache = self.cache.as_deref();
         let cache = cache.filter(|cache| cache.wants(index, path, encoded.fingerprint));
         match (self.scaler, cache) {
             (Some(scaler), cache) => self.fill_scaled(scaler, sample, opened, cache, memory, work),
             (None, Some(cache)) => self.fill_kept(sample, opened, cache, memory, work),
-            (None, None) => self.fill_at_once(sample, opened, &mut memory.scratch, work),
+            (None, None) => self.fill_at_once(sample, opened, memory, work),
         }
     }
 
-    /// In one pass from pixels to elements.
+    /// In one pass from pixels to elements, or to levels where they are changed.
     fn fill_at_once(
         &self,
         sample: &Sample<'_, T>,
         opened: Opened<'_>,
-        scratch: &mut Scratch,
+        memory: &mut ThreadMemory,
         work: &mut Work<T>,
     ) -> Result<(), Cause> {
         let (len, working) = (opened.memory_bytes(), opened.working_bytes());
         let mut lease = self.lease(len, working, work)?;
         let Sample { ticket, turn, .. } = *sample;
-        let wanted = work.transforming(|_| self.transform.begin(opened.form, turn, scratch));
+        let wanted = work.transforming(|_| self.begin(opened.form, turn, memory));
         opened.feed(wanted, &mut lease, &mut |top, pixels| {
-            work.transforming(|work| {
-                if let Some(row) = work.row(ticket) {
-                    self.transform.push(top as usize, pixels, scratch, row);
-                }
-            });
-        })
+            work.transforming(|work| self.push(top as usize, pixels, ticket, memory, work));
+        })?;
+        if self.augment.changes_levels() {
+            work.transforming(|work| self.change_levels(ticket, turn, memory, work));
+        }
+        Ok(())
+    }
+
+    /// By way of the whole picture, which the user's transforms change.
+    fn fill_changed(
+        &self,
+        sample: &Sample<'_, T>,
+        opened: Opened<'_>,
+        memory: &mut ThreadMemory,
+        work: &mut Work<T>,
+    ) -> Result<(), Cause> {
+        let Sample { ticket, turn, path, .. } = *sample;
+        let mut form = opened.form;
+        if self.transform.wants_grey() {
+            form.channels = 1;
+        }
+        let scaled = self.scaler.map(|scaler| (scaler, scaler.scaled(form)));
+        let scaled_bytes = scaled.map_or(0, |(_, scaled)| scaled.bytes());
+        let (len, working) = (opened.memory_bytes(), opened.working_bytes());
+        let mut lease = self.lease(form.bytes() + scaled_bytes + len, working, work)?;
+        let (pixels, rest) = lease.split_at_mut(form.bytes());
+        let (out, rest) = rest.split_at_mut(scaled_bytes);
+        opened.read_whole(rest, pixels)?;
+        let origin = Origin::new(Some(path), turn);
+        work.trying(|_| self.augment.pixels(pixels, form, &origin))?;
+        work.transforming(|work| match scaled {
+            None => self.crop(form, pixels, (ticket, turn), memory, work),
+            Some((scaler, scaled)) => {
+                scaler.begin(form, &mut memory.scratch);
+                scaler.push(0, pixels, &mut memory.scratch, out);
+                self.crop(scaled, out, (ticket, turn), memory, work);
+            }
+        });
+        Ok(())
     }
 
     /// By way of the levels that the cache keeps.
@@ -206,6 +247,7 @@ impl<T: Element> Worker<T> {
     ) -> Result<(), Cause> {
         let ThreadMemory { scratch, levels } = memory;
         levels.resize(self.transform.row_len(), 0);
+        let turn = sample.turn;
         let (len, working) = (opened.memory_bytes(), opened.working_bytes());
         let mut lease = self.lease(len, working, work)?;
         let size = opened.form.size;
@@ -218,8 +260,9 @@ impl<T: Element> Worker<T> {
         drop(lease);
         work.waiting(|| sample.keep(cache, size, levels));
         work.transforming(|work| {
+            self.augment.levels(levels, self.transform.places(), turn);
             if let Some(row) = work.row(sample.ticket) {
-                self.transform.convert(levels, sample.turn, scratch, row);
+                self.transform.convert(levels, turn, scratch, row);
             }
         });
         Ok(())
@@ -235,20 +278,20 @@ impl<T: Element> Worker<T> {
         memory: &mut ThreadMemory,
         work: &mut Work<T>,
     ) -> Result<(), Cause> {
-        let scratch = &mut memory.scratch;
         let (form, scaled) = (opened.form, scaler.scaled(opened.form));
         let (len, working) = (opened.memory_bytes(), opened.working_bytes());
         let mut lease = self.lease(scaled.bytes() + len, working, work)?;
-        let (out, memory) = lease.split_at_mut(scaled.bytes());
+        let (out, rest) = lease.split_at_mut(scaled.bytes());
+        let scratch = &mut memory.scratch;
         work.transforming(|_| scaler.begin(form, scratch));
-        opened.feed(Region::whole(form.size), memory, &mut |top, pixels| {
+        opened.feed(Region::whole(form.size), rest, &mut |top, pixels| {
             work.transforming(|_| scaler.push(top as usize, pixels, scratch, out));
         })?;
         if let Some(cache) = cache {
             work.waiting(|| sample.keep(cache, scaled.size, out));
         }
         work.transforming(|work| {
-            self.crop(scaled, out, (sample.ticket, sample.turn), scratch, work)
+            self.crop(scaled, out, (sample.ticket, sample.turn), memory, work)
         });
         Ok(())
     }
@@ -259,15 +302,25 @@ impl<T: Element> Worker<T> {
         kept: &Kept,
         ticket: &Ticket<T>,
         turn: Turn,
-        scratch: &mut Scratch,
+        memory: &mut ThreadMemory,
         work: &mut Work<T>,
     ) {
         work.transforming(|work| match self.scaler {
             Some(_) => {
                 let form = Form::of(kept.size, kept.len());
-                self.crop(form, kept, (ticket, turn), scratch, work);
+                self.crop(form, kept, (ticket, turn), memory, work);
             }
             None => {
+                let ThreadMemory { scratch, levels } = memory;
+                // What is kept stays as it is for the next epoch.
+                let kept = if self.augment.changes_levels() {
+                    levels.clear();
+                    levels.extend_from_slice(kept);
+                    self.augment.levels(levels, self.transform.places(), turn);
+                    levels
+                } else {
+                    &**kept
+                };
                 if let Some(row) = work.row(ticket) {
                     self.transform.convert(kept, turn, scratch, row);
                 }
@@ -275,19 +328,71 @@ impl<T: Element> Worker<T> {
         });
     }
 
-    /// Cuts the sample's row from a scaled picture.
+    /// Cuts the sample's row from a picture that is there.
     fn crop(
         &self,
         form: Form,
         pixels: &[u8],
         (ticket, turn): (&Ticket<T>, Turn),
-        scratch: &mut Scratch,
+        memory: &mut ThreadMemory,
         work: &mut Work<T>,
     ) {
-        if let Some(row) = work.row(ticket) {
-            self.transform.begin(form, turn, scratch);
-            self.transform.push(0, pixels, scratch, row);
+        self.begin(form, turn, memory);
+        self.push(0, pixels, ticket, memory, work);
+        if self.augment.changes_levels() {
+            self.change_levels(ticket, turn, memory, work);
         }
+    }
+
+    /// Makes ready for a picture that comes in this form.
+    fn begin(&self, form: Form, turn: Turn, memory: &mut ThreadMemory) -> Region {
+        if self.augment.changes_levels() {
+            memory.levels.resize(self.transform.row_len(), 0);
+        }
+        self.transform.begin(form, turn, &mut memory.scratch)
+    }
+
+    /// Takes a picture's next rows, into levels where they are changed later and
+    /// else into the sample's row.
+    fn push(
+        &self,
+        top: usize,
+        pixels: &[u8],
+        ticket: &Ticket<T>,
+        memory: &mut ThreadMemory,
+        work: &mut Work<T>,
+    ) {
+        let ThreadMemory { scratch, levels } = memory;
+        if self.augment.changes_levels() {
+            self.transform.push_levels(top, pixels, scratch, levels);
+        } else if let Some(row) = work.row(ticket) {
+            self.transform.push(top, pixels, scratch, row);
+        }
+    }
+
+    /// Changes the levels that [`push`](Self::push) made, and makes the row of them.
+    fn change_levels(
+        &self,
+        ticket: &Ticket<T>,
+        turn: Turn,
+        memory: &mut ThreadMemory,
+        work: &mut Work<T>,
+    ) {
+        self.augment.levels(&mut memory.levels, self.transform.places(), turn);
+        if let Some(row) = work.row(ticket) {
+            self.transform.convert_as_it_is(&memory.levels, row);
+        }
+    }
+
+    /// What is done to the row when all else is.
+    fn finish(&self, origin: &Origin<'_>, work: &mut Work<T>) -> Result<(), Cause> {
+        if !self.augment.changes_rows() {
+            return Ok(());
+        }
+        work.trying(|work| match &mut work.filling {
+            Some((_, row)) => self.augment.row(row, self.transform.places(), origin),
+            None => Ok(()),
+        })
     }
 
     fn lease(&self, len: usize, working: u64, work: &mut Work<T>) -> Result<Lease, Cause> {
@@ -361,5 +466,15 @@ impl<T: Element> Work<T> {
         self.account();
         self.stage = Stage::Decode;
         result
+    }
+
+    /// The same for a part that may fail, which is then the last one.
+    fn trying(&mut self, part: impl FnOnce(&mut Self) -> Result<(), Cause>) -> Result<(), Cause> {
+        self.account();
+        self.stage = Stage::Transform;
+        part(self)?;
+        self.account();
+        self.stage = Stage::Decode;
+        Ok(())
     }
 }

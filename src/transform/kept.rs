@@ -1,9 +1,10 @@
-//! The cache's side of the transform: rows of 8-bit levels, which every element
-//! type is made from, and scaled pictures, which random crops are cut from.
+//! Rows of 8-bit levels, which every element type is made from, for the cache and
+//! for changes of colour; and scaled pictures, which random crops are cut from.
 
 use super::axis::Axis;
 use super::geometry::{Region, View, kept_size};
 use super::kernel::{self, Isa};
+use super::layout::Mirror;
 use super::{AUGMENT, BEHIND, Form, Look, Scratch, Transform, Turn, kernel_of};
 use super::{antialias, bilinear};
 use crate::config::{Filter, Fit, Size};
@@ -24,6 +25,7 @@ impl<T: Element> Transform<T> {
     ///
     /// As [`begin`](Self::begin).
     pub(crate) fn begin_levels(&self, form: Form, scratch: &mut Scratch) -> Region {
+        scratch.upside_down = false;
         self.begin_view(form, 0.0, undrawn(), scratch)
     }
 
@@ -43,8 +45,19 @@ impl<T: Element> Transform<T> {
         self.push_into(&self.levels, top, pixels, scratch, levels);
     }
 
-    /// Turns a row of levels into the elements that [`push`](Self::push) would
-    /// have written at this turn.
+    /// Turns a row of levels that was begun by [`begin`](Self::begin), mirrored as
+    /// it is to be, into elements.
+    ///
+    /// # Panics
+    ///
+    /// When a length is not [`row_len`](Self::row_len).
+    pub(crate) fn convert_as_it_is(&self, levels: &[u8], row: &mut [T]) {
+        assert_eq!((levels.len(), row.len()), (self.row_len(), self.row_len()));
+        self.places.convert(self.isa, &self.scales, levels, row);
+    }
+
+    /// Turns a row of levels that was begun by [`begin_levels`](Self::begin_levels)
+    /// into the elements that [`push`](Self::push) would have written at this turn.
     ///
     /// # Panics
     ///
@@ -54,8 +67,10 @@ impl<T: Element> Transform<T> {
         let Look { size, fit, flip, seed, .. } = self.look;
         let draws = Draws::new(&[seed, turn.epoch, turn.position, AUGMENT]);
         let (isa, scales) = (self.isa, &self.scales);
-        if View::new(size, fit, flip, size, draws).flip {
-            self.places.convert_mirrored(isa, scales, levels, &mut scratch.spare, row);
+        let across = View::new(size, fit, flip, size, draws).flip;
+        let mirror = Mirror { across, down: self.turns_upside_down(turn) };
+        if mirror.across || mirror.down {
+            self.places.convert_mirrored(isa, scales, levels, mirror, &mut scratch.spare, row);
         } else {
             self.places.convert(isa, scales, levels, row);
         }

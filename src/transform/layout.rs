@@ -6,20 +6,50 @@ use crate::config::{Color, Layout, Size};
 
 /// Where the values of a picture's row of the batch lie.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     layout: Layout,
     color: Color,
     size: Size,
 }
 
+/// What of a row changes places.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mirror {
+    /// Left and right.
+    pub(super) across: bool,
+    /// Top and bottom.
+    pub(super) down: bool,
+}
+
 impl Places {
-    pub(super) fn new(size: Size, layout: Layout, color: Color) -> Self {
+    pub(crate) fn new(size: Size, layout: Layout, color: Color) -> Self {
         Places { layout, color, size }
     }
 
     /// Elements of one picture.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.color.channels() * self.size.pixels()
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(crate) fn color(&self) -> Color {
+        self.color
+    }
+
+    pub(crate) fn size(&self) -> Size {
+        self.size
+    }
+
+    /// The axes of a row: `[channel, height, width]` or `[height, width, channel]`.
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        let (width, height) = (self.size.width as usize, self.size.height as usize);
+        match self.layout {
+            Layout::Chw => [self.color.channels(), height, width],
+            Layout::Hwc => [height, width, self.color.channels()],
+        }
     }
 
     /// The channels, 0 red to 2 blue, in the order of the batch.
@@ -94,12 +124,13 @@ impl Places {
         }
     }
 
-    /// The same with left and right changing places; `line` is scratch.
+    /// The same, mirrored; `line` is scratch.
     pub(super) fn convert_mirrored<T: Convert>(
         &self,
         isa: Isa,
         scales: &Scales<T>,
         levels: &[u8],
+        mirror: Mirror,
         line: &mut Vec<u8>,
         row: &mut [T],
     ) {
@@ -107,20 +138,27 @@ impl Places {
         let pixel = if self.color != Color::Grey && self.layout == Layout::Hwc { 3 } else { 1 };
         refill(line, pixel * width);
         let line = &mut line[..pixel * width];
-        let lines = levels.chunks_exact(line.len()).zip(row.chunks_exact_mut(line.len()));
-        for (y, (from, to)) in lines.enumerate() {
-            if pixel == 3 {
-                let pixels = from.as_chunks::<3>().0.iter().rev();
-                line.as_chunks_mut::<3>()
-                    .0
-                    .iter_mut()
-                    .zip(pixels)
-                    .for_each(|(to, from)| *to = *from);
-                T::convert_pixels(isa, line, order.map(|channel| &scales[channel]), to);
-            } else {
-                line.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
-                let plane = y / self.size.height as usize;
-                T::convert(isa, line, &scales[order[plane]], to);
+        let height = self.size.height as usize;
+        for (number, to) in row.chunks_exact_mut(line.len()).enumerate() {
+            let (plane, y) = (number / height, number % height);
+            let y = if mirror.down { height - 1 - y } else { y };
+            let from = &levels[(plane * height + y) * line.len()..][..line.len()];
+            let from = match (mirror.across, pixel) {
+                (false, _) => from,
+                (true, 3) => {
+                    let pixels = from.as_chunks::<3>().0.iter().rev();
+                    let turned = line.as_chunks_mut::<3>().0;
+                    turned.iter_mut().zip(pixels).for_each(|(to, from)| *to = *from);
+                    &*line
+                }
+                (true, _) => {
+                    line.iter_mut().zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
+                    &*line
+                }
+            };
+            match pixel {
+                3 => T::convert_pixels(isa, from, order.map(|channel| &scales[channel]), to),
+                _ => T::convert(isa, from, &scales[order[plane]], to),
             }
         }
     }

@@ -6,7 +6,7 @@
 //!   bilinear     by two taps, as OpenCV
 //!   antialias    by windows that widen when shrinking, as Pillow
 //! layout       a line -> elements in their places of the batch
-//! kept         the cache's side: rows of levels, scaled pictures
+//! kept         rows of levels, for the cache and for changes of colour; scaled pictures
 //! kernel       the loops of all of them, once for each instruction set
 //! ```
 //!
@@ -30,17 +30,17 @@ use antialias::{Antialias, Kernel};
 use axis::Axis;
 use bilinear::Bilinear;
 use kernel::{Isa, Scale, Scales};
-use layout::Places;
 use separable::{Progress, refill, region};
 
 use crate::config::{Color, Filter, Fit, Layout, Normalize, Size};
 use crate::element::Element;
-use crate::random::Draws;
+use crate::random::{Draws, purpose};
 
 pub use geometry::Region;
 pub(crate) use geometry::View;
 pub(crate) use kept::{Scaler, scaling_bound};
 pub(crate) use kernel::Convert;
+pub(crate) use layout::Places;
 
 /// Bytes behind a row that the fastest loops like to have.
 const BEHIND: usize = 16;
@@ -53,6 +53,8 @@ pub(crate) struct Look {
     pub(crate) filter: Filter,
     /// The probability that left and right change places.
     pub(crate) flip: f64,
+    /// The probability that top and bottom do.
+    pub(crate) vflip: f64,
     pub(crate) layout: Layout,
     pub(crate) color: Color,
     pub(crate) normalize: Normalize,
@@ -116,6 +118,11 @@ impl<T: Element> Transform<T> {
         self.places.len()
     }
 
+    /// Where the values of a picture lie in its row.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
     /// Whether only lightness is wanted.
     pub(crate) fn wants_grey(&self) -> bool {
         self.look.color == Color::Grey
@@ -130,7 +137,15 @@ impl<T: Element> Transform<T> {
     pub(crate) fn begin(&self, form: Form, turn: Turn, scratch: &mut Scratch) -> Region {
         let Look { flip, seed, .. } = self.look;
         let draws = Draws::new(&[seed, turn.epoch, turn.position, AUGMENT]);
+        scratch.upside_down = self.turns_upside_down(turn);
         self.begin_view(form, flip, draws, scratch)
+    }
+
+    /// Drawn apart from crop and flip, which stay as they are whatever it is.
+    fn turns_upside_down(&self, turn: Turn) -> bool {
+        let Look { vflip, seed, .. } = self.look;
+        let draws = || Draws::new(&[seed, turn.epoch, turn.position, purpose::VFLIP]);
+        vflip > 0.0 && draws().unit() < vflip
     }
 
     fn begin_view(&self, form: Form, flip: f64, draws: Draws, scratch: &mut Scratch) -> Region {
@@ -186,7 +201,9 @@ impl<T: Element> Transform<T> {
     ) {
         assert_eq!(row.len(), self.row_len(), "the row does not fit {}", self.look.size);
         let (isa, places) = (self.isa, &self.places);
+        let (upside_down, last) = (scratch.upside_down, self.look.size.height as usize - 1);
         scratch.push(isa, top, pixels, |y, line, spare| {
+            let y = if upside_down { last - y } else { y };
             places.write(isa, scales, y, line, spare, row);
         });
     }
@@ -217,6 +234,8 @@ pub(crate) struct Scratch {
     /// Channels that are filtered.
     channels: usize,
     progress: Progress,
+    /// The first line of a row of the batch comes last.
+    upside_down: bool,
     /// A source row whose colour has been taken away.
     grey: Vec<u8>,
     /// One finished line, `[channel, width]`.
@@ -301,7 +320,7 @@ fn kernel_of(filter: Filter) -> Option<Kernel> {
 
 /// The lightness of RGB pixels: `0.299 R + 0.587 G + 0.114 B` (ITU-R BT.601) in 15
 /// bits, rounded, as OpenCV's `COLOR_RGB2GRAY`.
-fn lightness(pixels: &[u8], to: &mut [u8]) {
+pub(crate) fn lightness(pixels: &[u8], to: &mut [u8]) {
     for (to, &[r, g, b]) in to.iter_mut().zip(pixels.as_chunks::<3>().0) {
         let sum = 9_798 * u32::from(r) + 19_235 * u32::from(g) + 3_735 * u32::from(b);
         *to = ((sum + (1 << 14)) >> 15) as u8;

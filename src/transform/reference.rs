@@ -96,7 +96,7 @@ fn rgb(size: Size) -> Form {
 
 fn look(size: Size, fit: Fit, filter: Filter) -> Look {
     let (layout, color, normalize) = (Layout::Hwc, Color::Rgb, Normalize::UNIT);
-    Look { size, fit, filter, flip: 0.0, layout, color, normalize, seed: 9 }
+    Look { size, fit, filter, flip: 0.0, vflip: 0.0, layout, color, normalize, seed: 9 }
 }
 
 fn compare(form: Form, look: Look, scratch: &mut Scratch) {
@@ -233,7 +233,7 @@ fn levels_converted_are_what_is_written_at_once() {
                 _ => Normalize::IMAGENET,
             };
             let look = look(size(33, 21), Fit::Crop { shorter: None }, Filter::Bicubic);
-            let look = Look { layout, color, normalize, flip: 0.5, ..look };
+            let look = Look { layout, color, normalize, flip: 0.5, vflip: 0.5, ..look };
             let transform = Transform::<f32>::new(look);
             let mut scratch = Scratch::default();
             let mut levels = vec![0; transform.row_len()];
@@ -251,6 +251,61 @@ fn levels_converted_are_what_is_written_at_once() {
             }
             assert!(rows.iter().any(|row| *row != rows[0]), "some are mirrored, some not");
         }
+    }
+}
+
+/// Upside down is the same lines the other way around, and nothing else that is
+/// drawn is another.
+#[test]
+fn upside_down_is_the_lines_from_below() {
+    let form = rgb(size(50, 40));
+    let pixels = noise(form, 8);
+    for (layout, color, planes) in
+        [(Layout::Chw, Color::Rgb, 3), (Layout::Hwc, Color::Bgr, 1), (Layout::Chw, Color::Grey, 1)]
+    {
+        for fit in [Fit::Stretch, Fit::random_crop()] {
+            let look =
+                Look { layout, color, flip: 0.5, ..look(size(13, 7), fit, Filter::Bilinear) };
+            let upright = Transform::<u8>::new(look);
+            let turned = Transform::<u8>::new(Look { vflip: 1.0, ..look });
+            let (mut scratch, len) = (Scratch::default(), upright.row_len());
+            for position in 0..6 {
+                let turn = Turn { epoch: 1, position };
+                let (mut expected, mut found) = (vec![0; len], vec![9; len]);
+                upright.apply(&pixels, form, turn, &mut scratch, &mut expected);
+                turned.apply(&pixels, form, turn, &mut scratch, &mut found);
+                for plane in found.chunks_mut(len / planes) {
+                    let line = plane.len() / 7;
+                    let lines: Vec<u8> = plane.chunks(line).rev().flatten().copied().collect();
+                    plane.copy_from_slice(&lines);
+                }
+                assert_eq!(found, expected, "{layout} {color} {fit}, {position}");
+            }
+        }
+    }
+}
+
+/// As often as is said, and independent of the horizontal flip.
+#[test]
+fn flips_are_drawn_apart() {
+    let form = rgb(size(2, 2));
+    let pixels: Vec<u8> = (0..12).collect();
+    let look = Look { flip: 0.25, vflip: 0.75, ..look(form.size, Fit::Stretch, FILTERS[0]) };
+    let transform = Transform::<u8>::new(look);
+    let (mut scratch, mut row, mut counts) = (Scratch::default(), [0; 12], [0_u32; 4]);
+    const N: u32 = 20_000;
+    for position in 0..u64::from(N) {
+        let turn = Turn { epoch: 5, position };
+        transform.apply(&pixels, form, turn, &mut scratch, &mut row);
+        // The pixel that has come to the first place.
+        counts[usize::from(row[0] / 3)] += 1;
+    }
+    let expected = [0.75 * 0.25, 0.25 * 0.25, 0.75 * 0.75, 0.25 * 0.75];
+    for (count, share) in counts.into_iter().zip(expected) {
+        // Five standard deviations of a count.
+        let deviation = (f64::from(N) * share * (1.0 - share)).sqrt();
+        let off = f64::from(count) - f64::from(N) * share;
+        assert!(off.abs() < 5.0 * deviation, "{counts:?}");
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use infeed::{
-    Budget, Cache, Color, Dtype, Element, Filter, Fit, LastBatch, Layout, Loader, LoaderBuilder,
-    Normalize, OnError, Order, Sampling, Shard, Size, Uneven,
+    Budget, Cache, Color, Dtype, Element, Erase, Filter, Fit, Jitter, LastBatch, Layout, Loader,
+    LoaderBuilder, Normalize, OnError, Order, Sampling, Shard, Size, Uneven,
 };
 
 use crate::images::Images;
@@ -31,6 +31,16 @@ pub(crate) struct Knobs {
     #[arg(long, default_value_t = Fit::default(), value_name = "FIT", help_heading = "Pixels")]
     fit: Fit,
 
+    /// With random-crop, the least and the largest share of the picture's area
+    /// [default: 0.08,1]
+    #[arg(long, value_name = "A,B", value_parser = two, help_heading = "Pixels")]
+    crop_scale: Option<(f32, f32)>,
+
+    /// With random-crop, the least and the largest width over height
+    /// [default: 0.75,1.3333]
+    #[arg(long, value_name = "A,B", value_parser = two, help_heading = "Pixels")]
+    crop_ratio: Option<(f32, f32)>,
+
     /// opencv-bilinear (not antialiased); bilinear, bicubic or lanczos
     /// (antialiased, as Pillow)
     #[arg(long, default_value_t = Filter::default(), value_name = "FILTER", help_heading = "Pixels")]
@@ -39,6 +49,24 @@ pub(crate) struct Knobs {
     /// Probability that left and right change places
     #[arg(long, default_value_t = 0.0, value_name = "P", help_heading = "Pixels")]
     flip: f64,
+
+    /// Probability that top and bottom change places
+    #[arg(long, default_value_t = 0.0, value_name = "P", help_heading = "Pixels")]
+    vflip: f64,
+
+    /// How far brightness, contrast, saturation and hue (at most 0.5) are changed,
+    /// such as 0.4,0.4,0.4,0.1; those left out at the end are 0
+    #[arg(long, default_value_t = Jitter::default(), value_name = "B,C,S,H", help_heading = "Pixels")]
+    jitter: Jitter,
+
+    /// Probability that a picture loses its colour
+    #[arg(long, default_value_t = 0.0, value_name = "P", help_heading = "Pixels")]
+    random_grey: f64,
+
+    /// Probability that a rectangle is set to zero, or P:AREA:RATIO, such as
+    /// 0.25:0.02,0.33:0.3,3.3
+    #[arg(long, default_value_t = Erase::default(), value_name = "P", help_heading = "Pixels")]
+    erase: Erase,
 
     /// unit (0 to 1), imagenet, or MEAN:STD with three numbers each, such as
     /// 0.5,0.5,0.5:0.2,0.2,0.2, or one each for all channels
@@ -186,6 +214,28 @@ impl Knobs {
         self.shard
     }
 
+    /// What no single flag is to blame for.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let refined = self.crop_scale.map(|_| "crop-scale");
+        let refined = refined.or(self.crop_ratio.map(|_| "crop-ratio"));
+        match (refined, self.fit) {
+            (None, _) | (_, Fit::RandomCrop { .. }) => Ok(()),
+            (Some(flag), fit) => {
+                Err(format!("--{flag} refines --fit random-crop, and the fit is {fit}"))
+            }
+        }
+    }
+
+    fn fit(&self) -> Fit {
+        match self.fit {
+            Fit::RandomCrop { scale, ratio } => Fit::RandomCrop {
+                scale: self.crop_scale.unwrap_or(scale),
+                ratio: self.crop_ratio.unwrap_or(ratio),
+            },
+            other => other,
+        }
+    }
+
     /// A builder over `source` with every flag applied.
     pub(crate) fn builder<T: Element>(
         &self,
@@ -202,9 +252,13 @@ impl Knobs {
             .dtype::<T>()
             .batch_size(self.batch_size)
             .size(self.size.width, self.size.height)
-            .fit(self.fit)
+            .fit(self.fit())
             .filter(self.filter)
             .flip(self.flip)
+            .vflip(self.vflip)
+            .jitter(self.jitter)
+            .random_grey(self.random_grey)
+            .erase(self.erase)
             .normalize(self.normalize.mean, self.normalize.std)
             .layout(self.layout)
             .color(self.color)
@@ -247,6 +301,13 @@ impl Knobs {
         }
         builder
     }
+}
+
+fn two(text: &str) -> Result<(f32, f32), String> {
+    let numbers = text
+        .split_once(',')
+        .and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
+    numbers.ok_or_else(|| "expected two numbers, the lower first, such as 0.08,1".to_owned())
 }
 
 fn normalize(text: &str) -> Result<Normalize, String> {

@@ -72,6 +72,17 @@ fn dispatch(cli: &Cli) -> Outcome {
     if cli.verbose {
         tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     }
+    let knobs = match &cli.command {
+        Command::Run(args) => Some(&args.knobs),
+        Command::Export(args) => Some(&args.knobs),
+        Command::Compare(args) => Some(&args.knobs),
+        Command::Check(args) => Some(&args.knobs),
+        Command::Bench(_) => None,
+    };
+    if let Some(Err(reason)) = knobs.map(knobs::Knobs::check) {
+        eprintln!("error: {reason}");
+        return Ok(Exit::Misused);
+    }
     match &cli.command {
         Command::Run(args) => typed!(args.knobs.dtype(), run::run, args),
         Command::Export(args) => match args.knobs.dtype() {

@@ -1,0 +1,135 @@
+//! Augmentation: what is changed at random about a picture beside its crop and
+//! its flips, which `transform` does while it resizes.
+//!
+//! ```text
+//! knobs    how the builder is told
+//! user     transforms of the user's: on the decoded picture, on the finished row
+//! color    brightness, contrast, saturation, hue and grey, on a row of levels
+//! erase    a rectangle of the finished row set to zero
+//! ```
+//!
+//! Every choice is a function of seed, epoch and position, each kind of choice
+//! with draws of its own.
+
+mod color;
+#[cfg(test)]
+mod color_tests;
+mod erase;
+mod knobs;
+mod user;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use user::{Origin, PixelTransform, RowTransform};
+
+use crate::config::{Augmentation, Erase, Jitter};
+use crate::element::Element;
+use crate::error::Cause;
+use crate::random::{Draws, purpose};
+use crate::transform::{Form, Places, Turn};
+
+/// The augmentations of a loader: immutable, shared by all threads.
+pub(crate) struct Augment<T> {
+    seed: u64,
+    jitter: Jitter,
+    random_grey: f64,
+    erase: Erase,
+    before: Vec<Arc<dyn PixelTransform>>,
+    after: Vec<Arc<dyn RowTransform<T>>>,
+}
+
+impl<T> Augment<T> {
+    pub(crate) fn new(
+        seed: u64,
+        knobs: &Augmentation,
+        before: Vec<Arc<dyn PixelTransform>>,
+        after: Vec<Arc<dyn RowTransform<T>>>,
+    ) -> Self {
+        let Augmentation { jitter, random_grey, erase, .. } = *knobs;
+        Augment { seed, jitter, random_grey, erase, before, after }
+    }
+
+    fn draws(&self, turn: Turn, purpose: u64) -> Draws {
+        Draws::new(&[self.seed, turn.epoch, turn.position, purpose])
+    }
+
+    /// Whether the decoded picture is changed, which then has to be whole.
+    pub(crate) fn changes_pixels(&self) -> bool {
+        !self.before.is_empty()
+    }
+
+    /// Changes a decoded picture, upright, of as many channels as the user's
+    /// transforms are promised.
+    pub(crate) fn pixels(
+        &self,
+        pixels: &mut [u8],
+        form: Form,
+        origin: &Origin<'_>,
+    ) -> Result<(), Cause> {
+        let (width, height) = (form.size.width as usize, form.size.height as usize);
+        let shape = [height, width, form.channels];
+        let key = [self.seed, origin.epoch(), origin.position(), purpose::BEFORE_RESIZE];
+        user::run(&self.before, key, |transform, random| {
+            transform.apply(user::view(shape, pixels), random, origin)
+        })
+    }
+
+    /// Whether the levels of a row are changed before they become elements.
+    pub(crate) fn changes_levels(&self) -> bool {
+        !self.jitter.is_off() || self.random_grey > 0.0
+    }
+
+    /// Changes a row of levels, mirrored or not.
+    pub(crate) fn levels(&self, levels: &mut [u8], places: &Places, turn: Turn) {
+        if !self.jitter.is_off() {
+            let Turn { epoch, position } = turn;
+            let draws = |kind| Draws::new(&[self.seed, epoch, position, kind, purpose::JITTER]);
+            for change in color::drawn(&self.jitter, draws) {
+                change.apply(levels, places);
+            }
+        }
+        let chance = self.random_grey;
+        if chance > 0.0 && self.draws(turn, purpose::RANDOM_GREY).unit() < chance {
+            color::take_away(levels, places);
+        }
+    }
+}
+
+impl<T: Element> Augment<T> {
+    /// Whether a finished row is changed.
+    pub(crate) fn changes_rows(&self) -> bool {
+        self.erase.probability > 0.0 || !self.after.is_empty()
+    }
+
+    /// Changes a finished row.
+    pub(crate) fn row(
+        &self,
+        row: &mut [T],
+        places: &Places,
+        origin: &Origin<'_>,
+    ) -> Result<(), Cause> {
+        if self.erase.probability > 0.0 {
+            let mut draws = self.draws(origin.turn(), purpose::ERASE);
+            if let Some(region) = erase::drawn(&self.erase, places.size(), &mut draws) {
+                erase::apply(region, places, row);
+            }
+        }
+        let key = [self.seed, origin.epoch(), origin.position(), purpose::AFTER_RESIZE];
+        user::run(&self.after, key, |transform, random| {
+            transform.apply(user::view(places.shape(), row), random, origin)
+        })
+    }
+}
+
+impl<T> fmt::Debug for Augment<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Augment")
+            .field("jitter", &self.jitter)
+            .field("random_grey", &self.random_grey)
+            .field("erase", &self.erase)
+            .field("before", &self.before.len())
+            .field("after", &self.after.len())
+            .finish_non_exhaustive()
+    }
+}
