@@ -51,6 +51,7 @@
 //! * `cli` (default): the `infeed` binary. A program that only wants the library
 //!   sets `default-features = false`.
 //! * `export`: batches as `.npy` files.
+//! * `candle`: batches as candle's tensors (`Batch::into_candle`).
 
 // In the order in which data moves.
 pub mod config;
@@ -88,6 +89,8 @@ mod linger;
 #[cfg(feature = "export")]
 pub mod export;
 
+mod frameworks;
+
 #[doc(hidden)]
 pub mod doc;
 
@@ -103,6 +106,8 @@ pub use digest::Digest;
 pub use element::{Dtype, Element};
 pub use epoch::{Epoch, EpochStream, Epochs, EpochsStream};
 pub use error::{Cause, CauseKind, Error, ErrorKind, Result, SampleError, Stage};
+#[cfg(feature = "candle")]
+pub use frameworks::candle;
 pub use half::{bf16, f16};
 pub use loader::{Loader, Monitor, StopHandle};
 pub use plan::Shuffle;

@@ -1,0 +1,4 @@
+//! Batches as the tensors of frameworks, each behind its feature.
+
+#[cfg(feature = "candle")]
+pub mod candle;
