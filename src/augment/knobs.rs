@@ -20,7 +20,7 @@ impl<T: Element> LoaderBuilder<T> {
     /// torchvision's `ColorJitter`, after the resize and before the
     /// normalisation. Default none. Of [`Color::Grey`](crate::Color::Grey) only
     /// brightness and contrast are changed. Changes results; costs another pass
-    /// over the levels, and for the hue about as much again as the resize.
+    /// over the levels, the hue the most.
     ///
     /// ```
     /// # let photos = infeed::doc::photos();

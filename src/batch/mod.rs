@@ -144,7 +144,30 @@ impl<T: Element> Batch<T> {
         view(self.shape, self.as_slice())
     }
 
-    /// The images, to be changed in place (mixing, noise, a mask).
+    /// The images, to be changed in place (mixing, noise, a mask). Mixup, each
+    /// picture with the next one of its batch:
+    ///
+    /// ```
+    /// # let photos = infeed::doc::photos();
+    /// use infeed::Loader;
+    /// use ndarray::Axis;
+    ///
+    /// let mut loader = Loader::folder(&photos).size(32, 32).batch_size(4).shuffle(7).build()?;
+    /// for batch in loader.epoch(0)? {
+    ///     let mut batch = batch?;
+    ///     let (share, others) = (0.7, batch.images().to_owned());
+    ///     let next = |row| (row + 1) % others.shape()[0];
+    ///     for (row, mut image) in batch.images_mut().outer_iter_mut().enumerate() {
+    ///         let other = others.index_axis(Axis(0), next(row));
+    ///         image.zip_mut_with(&other, |a, b| *a = share * *a + (1.0 - share) * b);
+    ///     }
+    ///     // The loss is mixed as well: `share` of it by the picture's own label.
+    ///     let labels = batch.labels();
+    ///     let other_labels: Vec<i64> = (0..labels.len()).map(|row| labels[next(row)]).collect();
+    ///     assert_eq!(other_labels.len(), batch.len());
+    /// }
+    /// # Ok::<(), infeed::Error>(())
+    /// ```
     #[must_use]
     pub fn images_mut(&mut self) -> ArrayViewMut4<'_, T> {
         let values = self.values();
