@@ -51,6 +51,7 @@
 //! * `cli` (default): the `infeed` binary. A program that only wants the library
 //!   sets `default-features = false`.
 //! * `export`: batches as `.npy` files.
+//! * `burn`: batches as tensors of burn, and its `DataLoader`; needs Rust 1.95.
 
 // In the order in which data moves.
 pub mod config;
@@ -83,6 +84,8 @@ mod error;
 mod fence;
 mod linger;
 
+mod frameworks;
+
 #[cfg(feature = "export")]
 pub mod export;
 
@@ -100,6 +103,8 @@ pub use digest::Digest;
 pub use element::{Dtype, Element};
 pub use epoch::{Epoch, EpochStream, Epochs, EpochsStream};
 pub use error::{Cause, CauseKind, Error, ErrorKind, Result, SampleError, Stage};
+#[cfg(feature = "burn")]
+pub use frameworks::burn;
 pub use half::{bf16, f16};
 pub use loader::{Loader, Monitor, StopHandle};
 pub use plan::Shuffle;

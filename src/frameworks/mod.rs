@@ -1,0 +1,4 @@
+//! Batches as the tensors of machine-learning frameworks, one file each.
+
+#[cfg(feature = "burn")]
+pub mod burn;
