@@ -168,7 +168,7 @@ fn skipped_samples_count_as_processed() {
     let loader = seeing(builder);
     let mut batches = loader.iter();
     let mut rows = 0;
-    while let Some(batch) = batches.next() {
+    for batch in batches.by_ref() {
         rows += batch.unwrap().1.len();
     }
     assert_eq!(rows, 9);
