@@ -17,10 +17,11 @@ use crate::element::Element;
 use crate::error::{Error, Result, SampleError};
 use crate::resume::Tracker;
 use crate::stats::{EpochCounters, EpochStats};
-use crate::window::{Assembled, Assembly, Taken, Totals, Window};
+use crate::window::{Assembled, Assembly, RunId, Taken, Totals, Window};
 
 pub(crate) struct Delivery<T: Element> {
     window: Arc<Window<T>>,
+    run: RunId,
     on_error: OnError,
     config: Resolved,
     row_shape: [usize; 3],
@@ -78,7 +79,7 @@ struct Current {
 
 impl<T: Element> Delivery<T> {
     pub(crate) fn new(
-        window: &Arc<Window<T>>,
+        (window, run): (&Arc<Window<T>>, RunId),
         config: &Resolved,
         tracker: Tracker,
         row_shape: [usize; 3],
@@ -87,6 +88,7 @@ impl<T: Element> Delivery<T> {
         let over = epochs.is_empty();
         Delivery {
             window: Arc::clone(window),
+            run,
             on_error: config.on_error,
             config: config.clone(),
             row_shape,
@@ -116,7 +118,7 @@ impl<T: Element> Delivery<T> {
                     Told::Batch(batch) => Ok(self.count(batch)),
                     Told::Error(error) => Err(error),
                     Told::End(error) => {
-                        self.window.cancel();
+                        self.window.cancel(self.run);
                         Err(error)
                     }
                 }));
@@ -125,8 +127,8 @@ impl<T: Element> Delivery<T> {
                 return Some(Step::End);
             }
             let taken = match patience {
-                Patience::Wait => self.window.take_waiting(),
-                Patience::Wake(waker) => self.window.take_or_wake(waker)?,
+                Patience::Wait => self.window.take_waiting(self.run),
+                Patience::Wake(waker) => self.window.take_or_wake(waker, self.run)?,
             };
             self.now = Instant::now();
             match taken {
@@ -244,7 +246,7 @@ impl<T: Element> Delivery<T> {
         let ends = self.pending.drain(..).any(|told| matches!(told, Told::End(_)));
         // What would have ended the run belongs to the epoch that is skipped.
         self.over &= !ends;
-        self.window.skip(self.epochs.start);
+        self.window.skip(self.run, self.epochs.start);
         self.now = Instant::now();
         self.end_epoch();
     }
@@ -296,7 +298,7 @@ impl<T: Element> Delivery<T> {
 impl<T: Element> Drop for Delivery<T> {
     fn drop(&mut self) {
         if !self.is_over() {
-            self.window.cancel();
+            self.window.cancel(self.run);
         }
     }
 }

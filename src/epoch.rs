@@ -264,3 +264,29 @@ impl<T: Element> Stream for EpochsStream<'_, T> {
         self.0.advance(&Patience::Wake(context.waker()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says no more than that it failed")]
+
+    use crate::{ErrorKind, Loader};
+
+    #[test]
+    fn an_epoch_that_another_one_took_the_place_of_says_so_and_leaves_it_alone() {
+        let photos = crate::doc::photos();
+        let builder = Loader::folder(&photos).size(4, 4).batch_size(2).shuffle(3);
+        let loader = builder.build().unwrap();
+        let mut first = loader.begin_epoch(0).unwrap();
+        assert_eq!(first.next().unwrap().unwrap().epoch(), 0);
+        let mut second = loader.begin_epoch(1).unwrap();
+        assert_eq!(second.next().unwrap().unwrap().index(), 0);
+        assert_eq!(first.next().unwrap().unwrap_err().kind(), ErrorKind::Superseded);
+        assert!(first.next().is_none());
+        assert!(first.next().is_none());
+        let third = loader.begin_epoch(2).unwrap();
+        // Dropped before its end: that cancels nothing of the third.
+        drop((first, second));
+        let rows: usize = third.map(|batch| batch.unwrap().len()).sum();
+        assert_eq!(rows, 10);
+    }
+}

@@ -59,6 +59,11 @@ enum Repr {
     Resume { reason: String },
     #[error("the loader was stopped by its stop handle")]
     Stopped,
+    #[error(
+        "another iteration of the same loader was begun, which cancelled this one; \
+         use one after the other, or build a loader for each"
+    )]
+    Superseded,
     #[error("{what}: {source}")]
     System { what: String, source: std::io::Error },
 }
@@ -90,6 +95,9 @@ pub enum ErrorKind {
     Lost,
     /// A [`StopHandle`](crate::StopHandle) stopped the loader.
     Stopped,
+    /// Another iteration of the same loader was begun before this one had ended.
+    /// Only adapters that share a loader let that happen.
+    Superseded,
     /// The operating system refused a thread, a file or a runtime.
     System,
 }
@@ -157,6 +165,10 @@ impl Error {
         Error::new(Repr::Stopped)
     }
 
+    pub(crate) fn superseded() -> Self {
+        Error::new(Repr::Superseded)
+    }
+
     pub(crate) fn system(what: impl Into<String>, source: std::io::Error) -> Self {
         Error::new(Repr::System { what: what.into(), source })
     }
@@ -175,6 +187,7 @@ impl Error {
             Repr::Resume { .. } => ErrorKind::Resume,
             Repr::Lost { .. } => ErrorKind::Lost,
             Repr::Stopped => ErrorKind::Stopped,
+            Repr::Superseded => ErrorKind::Superseded,
             Repr::System { .. } => ErrorKind::System,
         }
     }

@@ -52,6 +52,7 @@
 //!   sets `default-features = false`.
 //! * `export`: batches as `.npy` files.
 //! * `candle`: batches as candle's tensors (`Batch::into_candle`).
+//! * `burn`: batches as tensors of burn, and its `DataLoader`; needs Rust 1.95.
 
 // In the order in which data moves.
 pub mod config;
@@ -106,6 +107,8 @@ pub use digest::Digest;
 pub use element::{Dtype, Element};
 pub use epoch::{Epoch, EpochStream, Epochs, EpochsStream};
 pub use error::{Cause, CauseKind, Error, ErrorKind, Result, SampleError, Stage};
+#[cfg(feature = "burn")]
+pub use frameworks::burn;
 #[cfg(feature = "candle")]
 pub use frameworks::candle;
 pub use half::{bf16, f16};

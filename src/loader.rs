@@ -200,6 +200,12 @@ impl<T: Element> Loader<T> {
     ///
     /// When the loader was stopped or has lost a thread.
     pub fn epoch(&mut self, number: u64) -> Result<Epoch<'_, T>> {
+        self.begin_epoch(number)
+    }
+
+    /// As [`epoch`](Self::epoch), for adapters that share the loader: the epoch under
+    /// way, if somebody still holds it, yields [`Error::superseded`].
+    pub(crate) fn begin_epoch(&self, number: u64) -> Result<Epoch<'_, T>> {
         let end = number.checked_add(1).ok_or_else(|| {
             Error::config("epoch", number, "expected less than the largest 64-bit number")
         })?;
@@ -235,15 +241,15 @@ impl<T: Element> Loader<T> {
         Ok(Epochs::new(self.begin(numbers)?))
     }
 
-    fn begin(&mut self, numbers: Range<u64>) -> Result<Delivery<T>> {
+    fn begin(&self, numbers: Range<u64>) -> Result<Delivery<T>> {
         let Shared { plan, window, index, config, stuck, .. } = &*self.shared;
         // Those reads keep their permits, so an epoch might wait for ever.
         if let Some((stuck, readers, path)) = stuck.too_many() {
             return Err(Error::stuck(stuck, readers, path));
         }
-        window.begin(numbers.clone())?;
+        let run = window.begin(numbers.clone())?;
         let tracker = Tracker::new(config, Arc::clone(plan), Arc::clone(index));
-        Ok(Delivery::new(window, config, tracker, self.row_shape, numbers))
+        Ok(Delivery::new((window, run), config, tracker, self.row_shape, numbers))
     }
 
     /// The configuration with every value settled, the memory bound included.
@@ -285,6 +291,13 @@ impl<T: Element> Loader<T> {
     #[must_use]
     pub fn samples_of(&self, number: u64) -> Option<u64> {
         self.samples().map(|samples| self.shared.plan.length_of(number, samples))
+    }
+
+    /// The samples of a whole epoch here; waits for the end of the walk.
+    #[cfg(feature = "burn")]
+    pub(crate) fn wait_for_samples(&self) -> Result<u64> {
+        self.shared.index.wait_for_end()?;
+        Ok(self.samples().map_or(0, |samples| self.shared.plan.length(samples)))
     }
 
     /// Whether the loader goes on where an earlier run stood.

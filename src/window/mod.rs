@@ -66,11 +66,18 @@ pub(crate) struct Window<T: Element> {
     registry: Arc<Registry>,
 }
 
+/// Names a consumer of this window; each that begins takes the place of the one
+/// before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RunId(u64);
+
 type Batches<T> = State<Arc<Rows<T>>, Arrived, SampleError>;
 
 #[derive(Debug)]
 struct Inner<T: Element> {
     state: Batches<T>,
+    /// Who may take: the consumer that began last.
+    run: RunId,
     /// Counters of the epochs that `state` holds.
     counters: Vec<(EpochId, Arc<EpochCounters>)>,
     /// The consumer sleeps on the condition variable.
@@ -108,6 +115,7 @@ impl<T: Element> Window<T> {
     ) -> Arc<Self> {
         let inner = Inner {
             state: State::new(shape),
+            run: RunId(0),
             counters: Vec::new(),
             consumer_sleeps: false,
             waker: None,
@@ -131,8 +139,9 @@ impl<T: Element> Window<T> {
 
     // ---- the consumer's side
 
-    /// Cancels what is under way and announces `epochs`.
-    pub(crate) fn begin(&self, epochs: Range<u64>) -> Result<()> {
+    /// Cancels what is under way and announces `epochs`. A consumer that began
+    /// before gets [`Error::superseded`], also if it sleeps just now.
+    pub(crate) fn begin(&self, epochs: Range<u64>) -> Result<RunId> {
         let mut inner = self.lock();
         if inner.stopped {
             return Err(Error::stopped());
@@ -141,16 +150,21 @@ impl<T: Element> Window<T> {
             return Err(Error::lost(what.clone()));
         }
         inner.error = None;
+        inner.run.0 += 1;
+        let run = inner.run;
         inner.state.begin(epochs);
         self.forget_epochs(&mut inner);
-        drop(inner);
+        self.wake(inner);
         self.changed.notify_one();
-        Ok(())
+        Ok(run)
     }
 
-    /// Cancels everything; harmless when nothing is under way.
-    pub(crate) fn cancel(&self) {
+    /// Cancels everything that `run` has under way; harmless when there is nothing.
+    pub(crate) fn cancel(&self, run: RunId) {
         let mut inner = self.lock();
+        if inner.run != run {
+            return;
+        }
         inner.state.cancel();
         inner.error = None;
         self.forget_epochs(&mut inner);
@@ -158,9 +172,12 @@ impl<T: Element> Window<T> {
         self.changed.notify_one();
     }
 
-    /// Cancels epoch `number` alone, if it is the one being delivered.
-    pub(crate) fn skip(&self, number: u64) {
+    /// Cancels epoch `number` alone, if it is the one that `run` is delivered.
+    pub(crate) fn skip(&self, run: RunId, number: u64) {
         let mut inner = self.lock();
+        if inner.run != run {
+            return;
+        }
         inner.state.skip(number);
         self.forget_epochs(&mut inner);
         drop(inner);
@@ -187,31 +204,36 @@ impl<T: Element> Window<T> {
         self.changed.notify_one();
     }
 
-    /// Waits until there is something for the consumer.
-    pub(crate) fn take_waiting(&self) -> Taken<T> {
+    /// Waits until there is something for the consumer `run`.
+    pub(crate) fn take_waiting(&self, run: RunId) -> Taken<T> {
         let mut inner = self.lock();
         let mut linger = Linger::new(LINGERS);
         loop {
-            if let Some(taken) = self.take(&mut inner) {
+            if let Some(taken) = self.take(&mut inner, run) {
                 self.wake_granter(inner);
                 return taken;
             }
-            inner = linger.wait(inner, || self.lock(), |inner| self.sleep(inner));
+            inner = linger.wait(inner, || self.lock(), |inner| self.sleep(inner, run));
         }
     }
 
-    /// Until the consumer is woken, or for no reason.
-    fn sleep<'a>(&self, mut inner: MutexGuard<'a, Inner<T>>) -> MutexGuard<'a, Inner<T>> {
+    /// Until the consumer is woken, or for no reason. One that was superseded
+    /// meanwhile leaves its successor's mark alone.
+    fn sleep<'a>(
+        &self,
+        mut inner: MutexGuard<'a, Inner<T>>,
+        run: RunId,
+    ) -> MutexGuard<'a, Inner<T>> {
         inner.consumer_sleeps = true;
         inner = self.takeable.wait(inner).unwrap_or_else(PoisonError::into_inner);
-        inner.consumer_sleeps = false;
+        inner.consumer_sleeps &= inner.run != run;
         inner
     }
 
-    /// What there is for the consumer now; else `waker` is woken later.
-    pub(crate) fn take_or_wake(&self, waker: &Waker) -> Option<Taken<T>> {
+    /// What there is for the consumer `run` now; else `waker` is woken later.
+    pub(crate) fn take_or_wake(&self, waker: &Waker, run: RunId) -> Option<Taken<T>> {
         let mut inner = self.lock();
-        let taken = self.take(&mut inner);
+        let taken = self.take(&mut inner, run);
         if taken.is_none() {
             inner.waker = Some(waker.clone());
         } else {
@@ -220,9 +242,12 @@ impl<T: Element> Window<T> {
         taken
     }
 
-    fn take(&self, inner: &mut Inner<T>) -> Option<Taken<T>> {
+    fn take(&self, inner: &mut Inner<T>, run: RunId) -> Option<Taken<T>> {
         if inner.stopped {
             return Some(Taken::Error(Error::stopped()));
+        }
+        if inner.run != run {
+            return Some(Taken::Error(Error::superseded()));
         }
         if let Some(error) = inner.error.take() {
             inner.state.cancel();
@@ -280,7 +305,8 @@ impl<T: Element> Window<T> {
     }
 
     /// Wakes the consumer, after the lock is free: a waker is a stranger's code.
-    /// Once is enough, however long it takes to come.
+    /// One at most sleeps: who begins wakes the one before. Once is enough, however
+    /// long it takes to come.
     fn wake(&self, mut inner: MutexGuard<'_, Inner<T>>) {
         let (sleeps, waker) = (mem::take(&mut inner.consumer_sleeps), inner.waker.take());
         drop(inner);
