@@ -249,6 +249,69 @@ mod tests {
         assert!((mean(f64::from(flips)) - 0.25).abs() < 0.013, "{flips} flips");
     }
 
+    /// Where not every area fits, those that do are as likely as they were: the
+    /// shares of a grid over area and ratio, counted by the definition; and the
+    /// place knows nothing of them.
+    #[test]
+    fn an_area_that_does_not_fit_is_drawn_again() {
+        const CELLS: usize = 6;
+        const STEPS: usize = 1_000;
+        const N: u64 = 40_000;
+        let source = size(600, 400);
+        let (w, h) = (600.0, 400.0);
+        let (scale, ratio) = ((0.3_f32, 1.0_f32), (0.5_f32, 2.0_f32));
+        let even = |step: usize| (step as f64 + 0.5) / STEPS as f64;
+        let cell = |across: f64, down: f64| {
+            let at = |part: f64| ((part * CELLS as f64).max(0.0) as usize).min(CELLS - 1);
+            let share = (across * down / (w * h) - 0.3) / 0.7;
+            at(share) * CELLS + at(((across / down).log2() + 1.0) / 2.0)
+        };
+        let (mut expected, mut fitting) = ([0.0; CELLS * CELLS], 0.0);
+        for a in 0..STEPS {
+            for r in 0..STEPS {
+                let (area, ratio) = ((0.3 + 0.7 * even(a)) * w * h, 0.5 * 4_f64.powf(even(r)));
+                let across = (area * ratio).sqrt().round_ties_even();
+                let down = (area / ratio).sqrt().round_ties_even();
+                if across <= w && down <= h {
+                    expected[cell(across, down)] += 1.0;
+                    fitting += 1.0;
+                }
+            }
+        }
+        let share = fitting / (STEPS * STEPS) as f64;
+        assert!((0.3..0.7).contains(&share), "many fit and many do not: {share}");
+        // The whole picture, of ratio 1.5, when ten do not fit.
+        let fallback = (1.0 - share).powi(10);
+        let (mut counts, mut places) = ([0.0; CELLS * CELLS], [[0_u32; 10]; 2]);
+        let (mut together, mut pairs) = (0.0, 0.0);
+        for position in 0..N {
+            let area = random_area(source, scale, ratio, &mut Draws::new(&[8, 1, position]));
+            let (across, down) = (f64::from(area.width), f64::from(area.height));
+            counts[cell(across, down)] += 1.0;
+            if w - across > 50.0 && h - down > 50.0 {
+                let left = (f64::from(area.left) + 0.5) / (w - across + 1.0);
+                let top = (f64::from(area.top) + 0.5) / (h - down + 1.0);
+                places[0][(left * 10.0) as usize] += 1;
+                places[1][(top * 10.0) as usize] += 1;
+                together += (left - 0.5) * (top - 0.5);
+                pairs += 1.0;
+            }
+        }
+        for (at, (found, expected)) in counts.iter().zip(expected).enumerate() {
+            let whole = if at == cell(w, h) { fallback } else { 0.0 };
+            let expected = (expected / fitting * (1.0 - fallback) + whole) * N as f64;
+            let off = (found - expected).abs();
+            assert!(off < 5.0 * expected.sqrt() + 2.0, "cell {at}: {found} for {expected}");
+        }
+        for count in places.as_flattened() {
+            let expected = pairs / 10.0;
+            let off = (f64::from(*count) - expected).abs();
+            assert!(off < 5.0 * f64::sqrt(expected) + 0.02 * expected, "{places:?}");
+        }
+        let correlation = 12.0 * together / pairs;
+        assert!(correlation.abs() < 5.0 / f64::sqrt(pairs), "{correlation}");
+    }
+
     #[test]
     fn an_area_that_cannot_fit_is_the_largest_in_the_middle() {
         let ratio = (0.75, 4.0 / 3.0);

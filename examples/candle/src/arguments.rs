@@ -5,8 +5,8 @@ use std::path::PathBuf;
 pub(crate) const USAGE: &str = "\
 usage: infeed-example-candle [OPTIONS]
   --dir DIR              pictures and checkpoint (default: infeed-shapes in the folder for temporary files)
-  --pictures N           made for each of the four classes (default 250)
-  --epochs N             default 12
+  --pictures N           made for each of the four classes (default 500)
+  --epochs N             default 18
   --checkpoint-every N   batches between checkpoints; 0 writes none (default 10)
   --resume               go on from the last checkpoint
   --accuracy SHARE       of the validation, below which the run fails (default 0.95)";
@@ -24,8 +24,8 @@ impl Arguments {
     pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut parsed = Arguments {
             dir: std::env::temp_dir().join("infeed-shapes"),
-            pictures: 250,
-            epochs: 12,
+            pictures: 500,
+            epochs: 18,
             checkpoint_every: 10,
             resume: false,
             accuracy: 0.95,

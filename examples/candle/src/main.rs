@@ -26,7 +26,7 @@ use model::{Model, correct};
 const SEED: u64 = 7;
 const SIDE: u32 = 32;
 const BATCH: usize = 32;
-const RATE: f64 = 0.02;
+const RATE: f64 = 0.05;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse(std::env::args().skip(1))?;

@@ -35,13 +35,8 @@ pub(crate) fn make(folder: &Path, pictures: usize, seed: u64) -> io::Result<()> 
 }
 
 fn picture(class: usize, random: &mut Random) -> Vec<u8> {
-    let mut color = || [(); 3].map(|()| random.between(30.0, 225.0));
-    let ground = color();
-    let mut shape = color();
-    // To be seen at all, it differs from the ground in one channel at least.
-    while (0..3).all(|channel| (ground[channel] - shape[channel]).abs() < 70.0) {
-        shape = color();
-    }
+    let mut color = |low, high| [(); 3].map(|()| random.between(low, high));
+    let (ground, shape) = (color(30.0, 110.0), color(140.0, 225.0));
     let radius = random.between(8.0, 16.0);
     let [x, y] = [(); 2].map(|()| random.between(radius, SIDE as f32 - radius));
     let (width, phase) = (radius * random.between(0.25, 0.4), random.between(0.0, 8.0));
