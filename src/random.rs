@@ -9,10 +9,13 @@ pub(crate) fn mix(word: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The last word of a key that begins with seed, epoch and position, so that
+/// The last word of a key that begins with seed and epoch, so that
 /// what is drawn for one purpose never changes what is drawn for another.
 pub(crate) mod purpose {
-    // 1 to 4: crops and flips, the shuffle, weights, substitutes.
+    pub(crate) const CROP_AND_FLIP: u64 = 1;
+    pub(crate) const SHUFFLE: u64 = 2;
+    pub(crate) const WEIGHTED: u64 = 3;
+    pub(crate) const SUBSTITUTE: u64 = 4;
     pub(crate) const VFLIP: u64 = 5;
     pub(crate) const JITTER: u64 = 6;
     pub(crate) const RANDOM_GREY: u64 = 7;

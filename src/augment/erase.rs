@@ -2,36 +2,21 @@
 
 use crate::config::{Erase, Layout, Size};
 use crate::random::Draws;
-use crate::transform::{Places, Region};
+use crate::transform::{Places, Region, random_part};
 
-/// Rectangles drawn before the picture is left as it is.
-const ATTEMPTS: usize = 10;
-
-/// The rectangle of torchvision's `RandomErasing`, if there is to be one.
+/// The rectangle of torchvision's `RandomErasing`, if there is to be one: smaller
+/// than the picture on both sides.
 pub(super) fn drawn(erase: &Erase, picture: Size, draws: &mut Draws) -> Option<Region> {
     let Erase { probability, scale, ratio } = *erase;
     if draws.unit() >= probability {
         return None;
     }
+    // Its aspect ratio is height over width, so the picture lies on its side.
     let Size { width, height } = picture;
-    let (w, h) = (f64::from(width), f64::from(height));
-    for _ in 0..ATTEMPTS {
-        let area = w * h * draws.between(scale.0, scale.1);
-        // Not the platform's functions: the same on every machine.
-        let ratio = libm::exp(draws.between(libm::log(ratio.0), libm::log(ratio.1)));
-        let down = (area * ratio).sqrt().round_ties_even();
-        let across = (area / ratio).sqrt().round_ties_even();
-        if down < h && across < w {
-            let (across, down) = (across as u32, down as u32);
-            return Some(Region {
-                top: draws.below(u64::from(height - down) + 1) as u32,
-                left: draws.below(u64::from(width - across) + 1) as u32,
-                width: across,
-                height: down,
-            });
-        }
-    }
-    None
+    let fit = |along, across| along < f64::from(height) && across < f64::from(width);
+    let lying = random_part(Size { width: height, height: width }, scale, ratio, fit, draws)?;
+    let Region { left, top, width, height } = lying;
+    Some(Region { left: top, top: left, width: height, height: width })
 }
 
 /// Sets the rectangle to zero in all channels.

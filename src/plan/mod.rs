@@ -24,7 +24,7 @@ use std::sync::OnceLock;
 use crate::config::{LastBatch, Resolved, Sampling, Shard, Uneven, Weights};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::random::Draws;
+use crate::random::{Draws, purpose};
 use crate::source::{Index, Progress};
 
 pub(crate) use remaining::{Done, Remaining};
@@ -164,7 +164,7 @@ impl Plan {
     }
 
     /// Turns of each rank when all of them take `positions`.
-    pub(crate) fn shared(&self, positions: u64) -> u64 {
+    fn shared(&self, positions: u64) -> u64 {
         let world = u64::from(self.shard.world);
         match self.uneven {
             Uneven::Drop => positions / world,
@@ -192,7 +192,7 @@ impl Plan {
         samples: u64,
     ) -> u64 {
         let others = samples.saturating_sub(1).max(1);
-        let key = [self.seed, epoch, position, u64::from(attempt), SUBSTITUTE];
+        let key = [self.seed, epoch, position, u64::from(attempt), purpose::SUBSTITUTE];
         let drawn = Draws::new(&key).below(others);
         match drawn >= failed && samples > 1 {
             true => drawn + 1,
@@ -243,9 +243,6 @@ fn alias(weights: &Weights, index: &Index) -> Result<Alias> {
     }
     Ok(Alias::new(&each))
 }
-
-/// Keeps the draws of substitutes apart from others with the same key.
-const SUBSTITUTE: u64 = 4;
 
 /// The order of one epoch on one rank.
 pub(crate) struct EpochPlan<'a> {

@@ -5,13 +5,10 @@
 //! `a * b` barely above `n`; what falls outside `0..n` is put through it again
 //! (cycle walking), which happens to one number in about the square root of `n`.
 
-use crate::random::{Draws, mix};
+use crate::random::{Draws, mix, purpose};
 
 /// So many that small permutations come out evenly too; large ones need fewer.
 const ROUNDS: usize = 16;
-
-/// Keeps the draws of shuffling apart from others with the same key.
-const SHUFFLE: u64 = 2;
 
 /// A permutation of `0..length` that is decided by a seed and an epoch: the order
 /// of [`LoaderBuilder::shuffle`](crate::LoaderBuilder::shuffle). It is computed, not
@@ -43,7 +40,7 @@ impl Shuffle {
     #[must_use]
     pub fn new(length: u64, seed: u64, epoch: u64) -> Self {
         assert!(length <= 1 << 62, "more numbers than can be shuffled: {length}");
-        let mut draws = Draws::new(&[seed, epoch, SHUFFLE]);
+        let mut draws = Draws::new(&[seed, epoch, purpose::SHUFFLE]);
         let keys = std::array::from_fn(|_| draws.next());
         let root = length.saturating_sub(1).isqrt() + 1;
         let a = root.next_multiple_of(2);

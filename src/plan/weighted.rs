@@ -1,10 +1,7 @@
 //! Drawing with replacement, each sample as often as its weight says, in
 //! constant time: the alias method (Walker 1977, in the form of Vose 1991).
 
-use crate::random::Draws;
-
-/// Keeps the draws of weighted sampling apart from others with the same key.
-const WEIGHTED: u64 = 3;
+use crate::random::{Draws, purpose};
 
 /// 12 bytes a sample.
 #[derive(Debug)]
@@ -53,7 +50,7 @@ impl Alias {
 
     /// The sample at `position`.
     pub(crate) fn at(&self, seed: u64, epoch: u64, position: u64) -> u64 {
-        let mut draws = Draws::new(&[seed, epoch, position, WEIGHTED]);
+        let mut draws = Draws::new(&[seed, epoch, position, purpose::WEIGHTED]);
         let column = draws.below(self.own.len() as u64) as usize;
         match draws.unit() < self.own[column] {
             true => column as u64,

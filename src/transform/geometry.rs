@@ -69,32 +69,51 @@ impl View {
     }
 }
 
-/// Areas drawn before the fallback is taken.
+/// Rectangles drawn before it is given up.
 const ATTEMPTS: usize = 10;
 
-/// The area of torchvision's `RandomResizedCrop`: a share of the picture's area,
-/// drawn evenly from `scale`, of an aspect ratio (width over height) whose
-/// logarithm is drawn evenly from that of `ratio`, at a place drawn evenly. When
-/// ten of them do not fit, the largest centred one whose ratio is in range.
-fn random_area(source: Size, scale: CropScale, ratio: CropRatio, draws: &mut Draws) -> Region {
-    let Size { width, height } = source;
-    let (w, h) = (f64::from(width), f64::from(height));
-    let (low, high) = (f64::from(ratio.0), f64::from(ratio.1));
+/// A random part of a picture, as torchvision draws it: a share of the area, drawn
+/// evenly from `scale`, of an aspect ratio (width over height) whose logarithm is
+/// drawn evenly from that of `ratio`, at a place drawn evenly. `None` when none of
+/// ten has sides, across and down, that `fit`; what fits lies within the picture.
+pub(crate) fn random_part(
+    picture: Size,
+    scale: (f64, f64),
+    ratio: (f64, f64),
+    fit: impl Fn(f64, f64) -> bool,
+    draws: &mut Draws,
+) -> Option<Region> {
+    let Size { width, height } = picture;
+    let pixels = f64::from(width) * f64::from(height);
     for _ in 0..ATTEMPTS {
-        let area = w * h * draws.between(f64::from(scale.0), f64::from(scale.1));
-        // Not the platform's functions: a crop is the same on every machine.
-        let drawn = libm::exp(draws.between(libm::log(low), libm::log(high)));
+        let area = pixels * draws.between(scale.0, scale.1);
+        // Not the platform's functions: a part is the same on every machine.
+        let drawn = libm::exp(draws.between(libm::log(ratio.0), libm::log(ratio.1)));
         let side = |area: f64| area.sqrt().round_ties_even();
         let (across, down) = (side(area * drawn), side(area / drawn));
-        if (1.0..=w).contains(&across) && (1.0..=h).contains(&down) {
+        if fit(across, down) {
             let (across, down) = (across as u32, down as u32);
-            return Region {
+            return Some(Region {
                 left: draws.below(u64::from(width - across) + 1) as u32,
                 top: draws.below(u64::from(height - down) + 1) as u32,
                 width: across,
                 height: down,
-            };
+            });
         }
+    }
+    None
+}
+
+/// The area of torchvision's `RandomResizedCrop`: a random part, and where ten of
+/// them do not fit, the largest centred one whose ratio is in range.
+fn random_area(source: Size, scale: CropScale, ratio: CropRatio, draws: &mut Draws) -> Region {
+    let Size { width, height } = source;
+    let (w, h) = (f64::from(width), f64::from(height));
+    let (low, high) = (f64::from(ratio.0), f64::from(ratio.1));
+    let scale = (f64::from(scale.0), f64::from(scale.1));
+    let fit = |across, down| (1.0..=w).contains(&across) && (1.0..=h).contains(&down);
+    if let Some(part) = random_part(source, scale, (low, high), fit, draws) {
+        return part;
     }
     let round = |side: f64, most: u32| (side.round_ties_even() as u32).clamp(1, most);
     let (across, down) = match w / h {

@@ -5,11 +5,11 @@ use super::axis::Axis;
 use super::geometry::{Region, View, kept_size};
 use super::kernel::{self, Isa};
 use super::layout::Mirror;
-use super::{AUGMENT, BEHIND, Form, Look, Scratch, Transform, Turn, kernel_of};
+use super::{BEHIND, Form, Look, Scratch, Transform, Turn, kernel_of};
 use super::{antialias, bilinear};
 use crate::config::{Filter, Fit, Size};
 use crate::element::Element;
-use crate::random::Draws;
+use crate::random::{Draws, purpose};
 
 /// What is drawn for a picture that is kept: nothing, so that it serves every
 /// epoch.
@@ -65,7 +65,7 @@ impl<T: Element> Transform<T> {
     pub(crate) fn convert(&self, levels: &[u8], turn: Turn, scratch: &mut Scratch, row: &mut [T]) {
         assert_eq!((levels.len(), row.len()), (self.row_len(), self.row_len()));
         let Look { size, fit, flip, seed, .. } = self.look;
-        let draws = Draws::new(&[seed, turn.epoch, turn.position, AUGMENT]);
+        let draws = Draws::new(&[seed, turn.epoch, turn.position, purpose::CROP_AND_FLIP]);
         let (isa, scales) = (self.isa, &self.scales);
         let across = View::new(size, fit, flip, size, draws).flip;
         let mirror = Mirror { across, down: self.turns_upside_down(turn) };

@@ -37,7 +37,7 @@ use crate::element::Element;
 use crate::random::{Draws, purpose};
 
 pub use geometry::Region;
-pub(crate) use geometry::View;
+pub(crate) use geometry::{View, random_part};
 pub(crate) use kept::{Scaler, scaling_bound};
 pub(crate) use kernel::Convert;
 pub(crate) use layout::Places;
@@ -136,7 +136,7 @@ impl<T: Element> Transform<T> {
     /// When a side of the picture is zero.
     pub(crate) fn begin(&self, form: Form, turn: Turn, scratch: &mut Scratch) -> Region {
         let Look { flip, seed, .. } = self.look;
-        let draws = Draws::new(&[seed, turn.epoch, turn.position, AUGMENT]);
+        let draws = Draws::new(&[seed, turn.epoch, turn.position, purpose::CROP_AND_FLIP]);
         scratch.upside_down = self.turns_upside_down(turn);
         self.begin_view(form, flip, draws, scratch)
     }
@@ -208,9 +208,6 @@ impl<T: Element> Transform<T> {
         });
     }
 }
-
-/// Keeps the draws of augmentation apart from others with the same key.
-const AUGMENT: u64 = 1;
 
 impl<T: Element> fmt::Debug for Transform<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

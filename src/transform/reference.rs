@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::{Form, Look, Region, Scaler, Scratch, Transform, Turn, View};
 use super::{scaling_bound, scratch_bound};
 use crate::config::{Color, Filter, Fit, Layout, Normalize, Size};
-use crate::random::Draws;
+use crate::random::{Draws, purpose};
 
 const FILTERS: [Filter; 4] =
     [Filter::OpencvBilinear, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos];
@@ -108,7 +108,7 @@ fn compare(form: Form, look: Look, scratch: &mut Scratch) {
     let turn = Turn { epoch: 1, position: u64::from(source.width) };
     let mut row = vec![77; transform.row_len()];
     transform.apply(&pixels, form, turn, scratch, &mut row);
-    let draws = Draws::new(&[look.seed, turn.epoch, turn.position, super::AUGMENT]);
+    let draws = Draws::new(&[look.seed, turn.epoch, turn.position, purpose::CROP_AND_FLIP]);
     let view = View::new(source, fit, look.flip, target, draws);
     let expected = slow(&pixels, form, view, filter, target);
     for (place, (got, want)) in row.iter().zip(&expected).enumerate() {
