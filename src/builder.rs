@@ -501,8 +501,8 @@ impl<T: Element> LoaderBuilder<T> {
     }
 
     fn augment(&self) -> Arc<Augment<T>> {
-        let Config { seed, augmentation, .. } = &self.config;
-        Arc::new(Augment::new(*seed, augmentation, self.before.clone(), self.after.clone()))
+        let Config { seed, augmentation, .. } = self.config;
+        Arc::new(Augment::new(seed, augmentation, self.before.clone(), self.after.clone()))
     }
 
     fn made_decoder(&self) -> Arc<dyn Decode> {

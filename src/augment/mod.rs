@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 pub use user::{Origin, PixelTransform, RowTransform};
 
-use crate::config::{Augmentation, Erase, Jitter};
+use crate::config::Augmentation;
 use crate::element::Element;
 use crate::error::Cause;
 use crate::random::{Draws, purpose};
@@ -32,9 +32,7 @@ use crate::transform::{Form, Places, Turn};
 /// The augmentations of a loader: immutable, shared by all threads.
 pub(crate) struct Augment<T> {
     seed: u64,
-    jitter: Jitter,
-    random_grey: f64,
-    erase: Erase,
+    knobs: Augmentation,
     before: Vec<Arc<dyn PixelTransform>>,
     after: Vec<Arc<dyn RowTransform<T>>>,
 }
@@ -42,12 +40,11 @@ pub(crate) struct Augment<T> {
 impl<T> Augment<T> {
     pub(crate) fn new(
         seed: u64,
-        knobs: &Augmentation,
+        knobs: Augmentation,
         before: Vec<Arc<dyn PixelTransform>>,
         after: Vec<Arc<dyn RowTransform<T>>>,
     ) -> Self {
-        let Augmentation { jitter, random_grey, erase, .. } = *knobs;
-        Augment { seed, jitter, random_grey, erase, before, after }
+        Augment { seed, knobs, before, after }
     }
 
     fn draws(&self, turn: Turn, purpose: u64) -> Draws {
@@ -77,19 +74,19 @@ impl<T> Augment<T> {
 
     /// Whether the levels of a row are changed before they become elements.
     pub(crate) fn changes_levels(&self) -> bool {
-        !self.jitter.is_off() || self.random_grey > 0.0
+        self.knobs.changes_levels()
     }
 
     /// Changes a row of levels, mirrored or not.
     pub(crate) fn levels(&self, levels: &mut [u8], places: &Places, turn: Turn) {
-        if !self.jitter.is_off() {
+        if !self.knobs.jitter.is_off() {
             let Turn { epoch, position } = turn;
             let draws = |kind| Draws::new(&[self.seed, epoch, position, kind, purpose::JITTER]);
-            for change in color::drawn(&self.jitter, draws) {
+            for change in color::drawn(&self.knobs.jitter, draws) {
                 change.apply(levels, places);
             }
         }
-        let chance = self.random_grey;
+        let chance = self.knobs.random_grey;
         if chance > 0.0 && self.draws(turn, purpose::RANDOM_GREY).unit() < chance {
             color::take_away(levels, places);
         }
@@ -99,7 +96,7 @@ impl<T> Augment<T> {
 impl<T: Element> Augment<T> {
     /// Whether a finished row is changed.
     pub(crate) fn changes_rows(&self) -> bool {
-        self.erase.probability > 0.0 || !self.after.is_empty()
+        self.knobs.erase.probability > 0.0 || !self.after.is_empty()
     }
 
     /// Changes a finished row.
@@ -109,9 +106,9 @@ impl<T: Element> Augment<T> {
         places: &Places,
         origin: &Origin<'_>,
     ) -> Result<(), Cause> {
-        if self.erase.probability > 0.0 {
+        if self.knobs.erase.probability > 0.0 {
             let mut draws = self.draws(origin.turn(), purpose::ERASE);
-            if let Some(region) = erase::drawn(&self.erase, places.size(), &mut draws) {
+            if let Some(region) = erase::drawn(&self.knobs.erase, places.size(), &mut draws) {
                 erase::apply(region, places, row);
             }
         }
@@ -125,11 +122,8 @@ impl<T: Element> Augment<T> {
 impl<T> fmt::Debug for Augment<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Augment")
-            .field("jitter", &self.jitter)
-            .field("random_grey", &self.random_grey)
-            .field("erase", &self.erase)
-            .field("before", &self.before.len())
-            .field("after", &self.after.len())
+            .field("seed", &self.seed)
+            .field("knobs", &self.knobs)
             .finish_non_exhaustive()
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use super::words::two;
 use super::{Config, Fit, refuse};
 use crate::element::Dtype;
 use crate::error::Result;
@@ -149,10 +150,6 @@ impl FromStr for Erase {
     /// A probability, such as `0.25`, or `0.25:0.02,0.33:0.3,3.3` with area and
     /// aspect ratio.
     fn from_str(text: &str) -> Result<Self> {
-        let two = |text: &str| -> Option<(f64, f64)> {
-            let (low, high) = text.split_once(',')?;
-            Some((low.trim().parse().ok()?, high.trim().parse().ok()?))
-        };
         let parsed = match text.split_once(':') {
             None => text.trim().parse().ok().map(Erase::new),
             Some((probability, ranges)) => ranges.split_once(':').and_then(|(scale, ratio)| {
@@ -198,9 +195,15 @@ pub(crate) struct Augmentation {
 
 impl Augmentation {
     /// Whether levels are changed between the resize and the conversion.
-    pub(super) fn changes_levels(&self) -> bool {
+    pub(crate) fn changes_levels(&self) -> bool {
         !self.jitter.is_off() || self.random_grey > 0.0
     }
+}
+
+const RATIO: &str = "the aspect ratio must be above 0, the lower first";
+
+fn is_ratio((narrow, wide): (f64, f64)) -> bool {
+    narrow > 0.0 && narrow <= wide && wide.is_finite()
 }
 
 impl Config {
@@ -220,7 +223,7 @@ impl Config {
         if !(0.0..=0.5).contains(&hue) {
             return refuse("jitter", jitter, "hue is 0 (unchanged) to 0.5, half the colour circle");
         }
-        let Erase { probability, scale: (least, most), ratio: (narrow, wide) } = erase;
+        let Erase { probability, scale: (least, most), ratio } = erase;
         if !(0.0..=1.0).contains(&probability) {
             return refuse("erase", erase, "expected a probability, 0 to 1");
         }
@@ -228,9 +231,8 @@ impl Config {
             let reason = "the share of the area must be in 0 to 1, the lower first";
             return refuse("erase", erase, reason);
         }
-        if !(narrow > 0.0 && narrow <= wide && wide.is_finite()) {
-            let reason = "the aspect ratio must be above 0, the lower first";
-            return refuse("erase", erase, reason);
+        if !is_ratio(ratio) {
+            return refuse("erase", erase, RATIO);
         }
         self.check_transforms()
     }
@@ -241,9 +243,8 @@ impl Config {
                 let reason = "the share of the area must be above 0 and at most 1, the lower first";
                 return refuse("fit", self.fit, reason);
             }
-            if !(narrow > 0.0 && narrow <= wide && wide.is_finite()) {
-                let reason = "the aspect ratio must be above 0, the lower first";
-                return refuse("fit", self.fit, reason);
+            if !is_ratio((f64::from(narrow), f64::from(wide))) {
+                return refuse("fit", self.fit, RATIO);
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::words::words;
+use super::words::{two, words};
 
 /// The height and width of every delivered image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -129,10 +129,6 @@ impl FromStr for Fit {
                  random-crop, or random-crop:AREA:RATIO with two numbers each \
                  (random-crop:0.08,1:0.75,1.3333)",
             )
-        };
-        let two = |text: &str| -> Option<(f32, f32)> {
-            let (low, high) = text.split_once(',')?;
-            Some((low.trim().parse().ok()?, high.trim().parse().ok()?))
         };
         match word.split_once(':') {
             None if word == "stretch" => Ok(Fit::Stretch),

@@ -51,4 +51,10 @@ macro_rules! words {
     };
 }
 
+/// Two numbers with a comma between them.
+pub(super) fn two<N: std::str::FromStr>(text: &str) -> Option<(N, N)> {
+    let (low, high) = text.split_once(',')?;
+    Some((low.trim().parse().ok()?, high.trim().parse().ok()?))
+}
+
 pub(super) use words;
