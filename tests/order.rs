@@ -5,21 +5,12 @@
 
 mod common;
 
+use common::cases::{Speed, check, speed};
 use common::oracle::{self, Failed, Item};
 use common::scripted::{Act, Scripted, Walk, picture};
-use common::{Watch, trees, within};
+use common::{trees, within};
 use infeed::{ErrorKind, LastBatch, Loader, OnError, Order};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
-
-/// What cannot change the items.
-#[derive(Clone, Copy, Debug)]
-struct Speed {
-    threads: usize,
-    readers: usize,
-    prefetch: usize,
-    jitter: u64,
-}
 
 /// What decides them.
 #[derive(Clone, Debug)]
@@ -28,12 +19,6 @@ struct Work {
     batch_size: usize,
     last: LastBatch,
     epochs: u64,
-}
-
-fn speed() -> impl Strategy<Value = Speed> {
-    (1_usize..=8, 1_usize..=6, 1_usize..=8, any::<u64>()).prop_map(
-        |(threads, readers, prefetch, jitter)| Speed { threads, readers, prefetch, jitter },
-    )
 }
 
 /// `failing` of ten samples fail.
@@ -53,15 +38,13 @@ fn work(failing: u32) -> impl Strategy<Value = Work> {
 }
 
 fn loader(work: &Work, speed: Speed, policy: OnError, order: Order) -> Loader<u8> {
-    Scripted::with(work.acts.clone(), Walk::Whole, speed.jitter)
-        .loader()
+    let source = Scripted::with(work.acts.clone(), Walk::Whole, speed.jitter);
+    speed
+        .of(source.loader())
         .batch_size(work.batch_size)
         .last_batch(work.last)
         .on_error(policy)
         .order(order)
-        .threads(speed.threads)
-        .readers(speed.readers)
-        .prefetch(speed.prefetch)
         .seed(work.acts.len() as u64)
         .build()
         .unwrap()
@@ -72,23 +55,6 @@ fn run(loader: &mut Loader<u8>, epochs: u64) -> (Vec<Item>, Vec<Failed>) {
     let mut epochs = loader.epochs(0..epochs).unwrap();
     let items = epochs.by_ref().map(Item::from).collect();
     (items, epochs.failures().iter().map(Failed::from).collect())
-}
-
-/// Runs `test` for so many cases, all under one deadline.
-fn check<S>(cases: u32, strategy: S, test: impl Fn(&Watch, S::Value) + Send + 'static)
-where
-    S: Strategy + Send + 'static,
-{
-    within(move |watch| {
-        let config = ProptestConfig { cases, failure_persistence: None, ..Default::default() };
-        let result = TestRunner::new(config).run(&strategy, |value| {
-            test(watch, value);
-            Ok(())
-        });
-        if let Err(error) = result {
-            panic!("{error}");
-        }
-    });
 }
 
 #[test]

@@ -8,24 +8,15 @@ mod common;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use common::cases::{Speed, check, speed};
 use common::oracle::{Item, Row};
 use common::scripted::{Act, Scripted, Walk};
-use common::{Watch, within};
+use common::within;
 use infeed::{
     Batch, Digest, ErrorKind, LastBatch, Loader, LoaderBuilder, OnError, Order, Resume, Sampling,
     State, Uneven,
 };
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
-
-/// What cannot change the items.
-#[derive(Clone, Copy, Debug)]
-struct Speed {
-    threads: usize,
-    readers: usize,
-    prefetch: usize,
-    jitter: u64,
-}
 
 /// What decides them.
 #[derive(Clone, Debug)]
@@ -37,12 +28,6 @@ struct Work {
     shuffled: bool,
     world: u32,
     policy: OnError,
-}
-
-fn speed() -> impl Strategy<Value = Speed> {
-    (1_usize..=8, 1_usize..=6, 1_usize..=8, any::<u64>()).prop_map(
-        |(threads, readers, prefetch, jitter)| Speed { threads, readers, prefetch, jitter },
-    )
 }
 
 fn work(policies: &'static [OnError]) -> impl Strategy<Value = Work> {
@@ -76,8 +61,8 @@ fn source(work: &Work, speed: Speed) -> Scripted {
 
 fn builder(source: &Scripted, work: &Work, speed: Speed, rank: u32) -> LoaderBuilder<u8> {
     let sampling = if work.shuffled { Sampling::Shuffle } else { Sampling::Sequential };
-    source
-        .loader()
+    speed
+        .of(source.loader())
         .seed(11)
         .sampling(sampling)
         .shard(rank, work.world)
@@ -85,9 +70,6 @@ fn builder(source: &Scripted, work: &Work, speed: Speed, rank: u32) -> LoaderBui
         .batch_size(work.batch_size)
         .last_batch(work.last)
         .on_error(work.policy)
-        .threads(speed.threads)
-        .readers(speed.readers)
-        .prefetch(speed.prefetch)
 }
 
 /// Everything that epochs give, each batch with the state and the digest after it.
@@ -102,23 +84,6 @@ fn run(loader: &mut Loader<u8>, epochs: Range<u64>) -> Vec<(Item, Option<(State,
 /// Through JSON, as a user would keep it.
 fn kept(state: &State) -> State {
     serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap()
-}
-
-/// Runs `test` for so many cases, all under one deadline.
-fn check<S>(cases: u32, strategy: S, test: impl Fn(&Watch, S::Value) + Send + 'static)
-where
-    S: Strategy + Send + 'static,
-{
-    within(move |watch| {
-        let config = ProptestConfig { cases, failure_persistence: None, ..Default::default() };
-        let result = TestRunner::new(config).run(&strategy, |value| {
-            test(watch, value);
-            Ok(())
-        });
-        if let Err(error) = result {
-            panic!("{error}");
-        }
-    });
 }
 
 fn rows(items: &[(Item, Option<(State, Digest)>)]) -> Vec<Row> {

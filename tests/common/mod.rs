@@ -3,6 +3,7 @@
 //! the oracle, folders of pictures, and deadlines.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod cases;
 pub(crate) mod counted;
 pub(crate) mod oracle;
 pub(crate) mod scripted;
