@@ -175,9 +175,9 @@ impl<T: Element> Delivery<T> {
         }
         let [a, b, c] = self.row_shape;
         let shape = [samples.len(), a, b, c];
-        let standing = self.tracker.batch(number, &samples, self.current.stats.failed);
+        let state = self.tracker.batch(number, &samples, self.current.stats.failed);
         let layout = self.config.layout;
-        let batch = Batch::new(buffer, shape, layout, samples, epoch, index, standing);
+        let batch = Batch::new(buffer, shape, layout, samples, epoch, index, state);
         self.now = Instant::now();
         counters.batch.item(size_of_val(batch.as_slice()), self.now - taken);
         self.pending.push_back(Told::Batch(batch));

@@ -86,6 +86,7 @@ pub mod stats;
 mod error;
 mod fence;
 mod linger;
+mod unfinished;
 
 #[cfg(feature = "export")]
 pub mod export;

@@ -26,7 +26,7 @@ use crate::augment::Augment;
 use crate::batch::Pool;
 use crate::builder::LoaderBuilder;
 use crate::cache::Cache;
-use crate::config::{self, Layout, Order, Resolved, Size};
+use crate::config::{self, Order, Resolved};
 use crate::decode::{Decode, pool::Worker};
 use crate::deliver::Delivery;
 use crate::element::Element;
@@ -148,13 +148,7 @@ impl<T: Element> Loader<T> {
             changed,
         );
         let plan = Arc::new(Plan::new(&config));
-        let Size { width, height } = config.size;
-        let (width, height) = (width as usize, height as usize);
-        let channels = config.color.channels();
-        let row_shape = match config.layout {
-            Layout::Chw => [channels, height, width],
-            Layout::Hwc => [height, width, channels],
-        };
+        let row_shape = transform.places().shape();
         let stuck = StuckReads::new(config.readers);
         let shared = Arc::new(Shared { plan, window, index, registry, stuck, cache, config });
         let threads = Starting { shared: &shared, source: Arc::clone(&source) }

@@ -12,7 +12,7 @@ use ndarray::{Array1, Array2, Array4, ArrayView1, ArrayView2, ArrayView4, ArrayV
 use crate::config::Layout;
 use crate::digest::Digest;
 use crate::element::Element;
-use crate::resume::{Standing, State};
+use crate::resume::State;
 
 pub(crate) use pool::{Buffer, Pool};
 pub(crate) use rows::{Row, Rows};
@@ -100,7 +100,7 @@ pub struct Batch<T: Element = f32> {
     samples: Vec<Sample>,
     epoch: u64,
     index: u64,
-    standing: Box<Standing>,
+    state: Box<State>,
 }
 
 /// What a batch holds, as values of its own: [`Batch::into_parts`].
@@ -127,13 +127,13 @@ impl<T: Element> Batch<T> {
         samples: Vec<Sample>,
         epoch: u64,
         index: u64,
-        standing: Box<Standing>,
+        state: Box<State>,
     ) -> Self {
         debug_assert!(shape.iter().product::<usize>() <= buffer.as_slice().len());
         let label = |sample: &Sample| sample.label.map_or(NO_LABEL, i64::from);
         let labels = samples.iter().map(label).collect();
         let targets = samples.iter().flat_map(|sample| sample.target.iter().copied()).collect();
-        Batch { buffer, shape, layout, labels, targets, samples, epoch, index, standing }
+        Batch { buffer, shape, layout, labels, targets, samples, epoch, index, state }
     }
 
     /// The images, row-major: `[n, 3, height, width]` with
@@ -234,14 +234,14 @@ impl<T: Element> Batch<T> {
     /// exactly the next sample ([`LoaderBuilder::resume`](crate::LoaderBuilder::resume)).
     #[must_use]
     pub fn state(&self) -> State {
-        self.standing.state()
+        State::clone(&self.state)
     }
 
     /// Which samples the epoch has delivered so far, this batch included; of a
     /// resumed epoch also those before.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.standing.digest
+        self.state.digest()
     }
 
     /// The order of the axes of [`images`](Self::images).

@@ -15,8 +15,7 @@
 
 mod npy;
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ndarray_npy::WriteNpyExt;
@@ -24,6 +23,7 @@ use serde::Serialize;
 
 use crate::batch::{Batch, Sample};
 use crate::error::{Error, Result};
+use crate::unfinished::{Unfinished, refused};
 
 pub use npy::NpyElement;
 
@@ -99,7 +99,7 @@ impl NpyWriter {
             let reason = format!("the folder holds {} of an export already", file.display());
             return Err(Error::config("out", folder.display(), reason));
         }
-        let manifest = Unfinished::create(&folder, MANIFEST)?;
+        let manifest = Unfinished::create(folder.join(MANIFEST))?;
         Ok(NpyWriter { folder, manifest, written: Written::default() })
     }
 
@@ -131,7 +131,7 @@ impl NpyWriter {
         let number = self.written.batches;
         let name = |what| format!("{what}-{number:05}.npy");
         let images = name("images");
-        let mut files = vec![Unfinished::create(&self.folder, &images)?];
+        let mut files = vec![Unfinished::create(self.folder.join(&images))?];
         let written = T::write_npy(batch.images(), &mut files[0].writer);
         written.map_err(|error| files[0].failed(error))?;
         files.push(self.array(&name("labels"), &batch.labels())?);
@@ -154,7 +154,7 @@ impl NpyWriter {
     }
 
     fn array(&self, name: &str, array: &impl WriteNpyExt) -> Result<Unfinished> {
-        let mut file = Unfinished::create(&self.folder, name)?;
+        let mut file = Unfinished::create(self.folder.join(name))?;
         array.write_npy(&mut file.writer).map_err(|error| file.failed(error))?;
         Ok(file)
     }
@@ -204,57 +204,6 @@ fn is_ours(name: &str) -> bool {
         rest.strip_suffix(".npy").map(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
     };
     name == MANIFEST || number(name).unwrap_or(false)
-}
-
-/// A file under its temporary name; removed when dropped unfinished.
-#[derive(Debug)]
-struct Unfinished {
-    writer: BufWriter<File>,
-    temporary: PathBuf,
-    path: PathBuf,
-    finished: bool,
-}
-
-impl Unfinished {
-    fn create(folder: &Path, name: &str) -> Result<Self> {
-        let (path, temporary) = (folder.join(name), folder.join(format!(".{name}.tmp")));
-        let file = File::create(&temporary)
-            .map_err(|error| refused("the file cannot be made", &temporary, error))?;
-        let writer = BufWriter::with_capacity(1 << 20, file);
-        Ok(Unfinished { writer, temporary, path, finished: false })
-    }
-
-    /// Brings it to the disk and gives it its name; its size in bytes.
-    fn finish(mut self) -> Result<u64> {
-        let finish = |this: &mut Self| {
-            this.writer.flush()?;
-            let file = this.writer.get_ref();
-            file.sync_all()?;
-            let bytes = file.metadata()?.len();
-            std::fs::rename(&this.temporary, &this.path)?;
-            Ok(bytes)
-        };
-        let bytes = finish(&mut self)
-            .map_err(|error| refused("the file cannot be written", &self.path, error))?;
-        self.finished = true;
-        Ok(bytes)
-    }
-
-    fn failed(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-        refused("the file cannot be written", &self.path, std::io::Error::other(error))
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if !self.finished {
-            drop(std::fs::remove_file(&self.temporary));
-        }
-    }
-}
-
-fn refused(what: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::system(format!("{}: {what}", path.display()), error)
 }
 
 #[cfg(test)]

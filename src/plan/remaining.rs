@@ -64,6 +64,11 @@ impl Remaining {
         &self.missing
     }
 
+    /// How many are not left.
+    pub(crate) fn taken(&self) -> u64 {
+        self.mark - self.missing.len() as u64
+    }
+
     /// The position that comes after `nth` others; goes on behind any end.
     pub(crate) fn at(&self, nth: u64) -> u64 {
         let missing = self.missing.len() as u64;

@@ -2,33 +2,25 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::source::{Index, name_bytes};
+use crate::unfinished::Unfinished;
 
 /// Names that are told of what was added, and of what was removed.
 const NAMED: usize = 3;
 
-/// Writes one name a line, in the source's order, through a temporary name.
+/// Writes one name a line, in the source's order.
 pub(crate) fn save(index: &Index, path: &Path) -> Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
-    let write = || {
-        let mut out = BufWriter::new(File::create(&temporary)?);
-        for at in 0.. {
-            let Some(entry) = index.entry(at) else { break };
-            writeln!(out, "{}", escaped(&name_bytes(&entry.path)))?;
-        }
-        out.into_inner()?.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|error| {
-        let what = format!("the listing cannot be written to {}", path.display());
-        Error::system(what, error)
-    })
+    let mut file = Unfinished::create(path.to_owned())?;
+    for at in 0.. {
+        let Some(entry) = index.entry(at) else { break };
+        let written = writeln!(file.writer, "{}", escaped(&name_bytes(&entry.path)));
+        written.map_err(|error| file.failed(error))?;
+    }
+    file.finish().map(drop)
 }
 
 /// What the source has now and had not when the file was written, and the other

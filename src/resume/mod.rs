@@ -2,24 +2,24 @@
 //!
 //! ```text
 //! state      what is kept after each batch; written by the user, by serde
-//! standing   how the consumer comes by it, batch after batch
+//! tracker    how the consumer comes by it, batch after batch
 //! check      states and the source as it is now -> what is left of the epoch
 //! listing    the source as it was, to name what has changed
 //! ```
 
 mod check;
 mod listing;
-mod standing;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tracker;
 
 use std::path::{Path, PathBuf};
 
 pub(crate) use check::begun;
 pub(crate) use listing::save as save_listing;
-pub(crate) use standing::{Standing, Tracker};
 pub use state::State;
+pub(crate) use tracker::Tracker;
 
 /// From where a loader goes on: one [`State`], or those of all ranks.
 ///

@@ -60,6 +60,28 @@ pub struct State {
 }
 
 impl State {
+    /// Of a loader that has done nothing yet.
+    pub(super) fn new(config: &Resolved) -> Self {
+        let Resolved { seed, order, batch_size, shard, .. } = *config;
+        State {
+            version: VERSION,
+            epoch: 0,
+            position: 0,
+            batches: 0,
+            failed: 0,
+            ended: false,
+            seed,
+            sampling: sampling_words(config),
+            order,
+            batch_size,
+            shard,
+            positions: Remaining::default(),
+            turns: Remaining::default(),
+            digest: Digest::default(),
+            source: Print::default(),
+        }
+    }
+
     /// The epoch that is under way.
     #[must_use]
     pub fn epoch(&self) -> u64 {

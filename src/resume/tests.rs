@@ -7,10 +7,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tokio::sync::Notify;
 
-use super::state::{VERSION, sampling_words};
+use super::state::sampling_words;
 use super::*;
 use crate::config::{Config, Order, Resolved, Sampling, Shard, Uneven, Weights};
-use crate::digest::Digest;
 use crate::plan::{Begun, Done, Plan, Planned, Step};
 use crate::source::{Index, Listing, Print};
 
@@ -35,21 +34,13 @@ fn config(shard: Shard, order: Order, uneven: Uneven) -> Resolved {
 /// The state of a rank that has done so much of what it had left.
 fn state(config: &Resolved, begun: &Begun, done: &Done, ended: bool, source: Print) -> State {
     State {
-        version: VERSION,
         epoch: begun.epoch,
-        position: 0,
         batches: begun.batches + 1,
-        failed: 0,
         ended,
-        seed: config.seed,
-        sampling: sampling_words(config),
-        order: config.order,
-        batch_size: config.batch_size,
-        shard: config.shard,
         positions: begun.positions.clone(),
         turns: begun.turns.after(done),
-        digest: Digest::default(),
         source,
+        ..State::new(config)
     }
 }
 

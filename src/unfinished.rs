@@ -1,0 +1,64 @@
+//! Files that have their name only once they are whole.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// A file under its temporary name; removed when dropped unfinished.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    pub(crate) writer: BufWriter<File>,
+    temporary: PathBuf,
+    path: PathBuf,
+    finished: bool,
+}
+
+impl Unfinished {
+    /// Under the name `.NAME.tmp` beside `path` until it is finished.
+    pub(crate) fn create(path: PathBuf) -> Result<Self> {
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".tmp");
+        let temporary = path.with_file_name(name);
+        let file = File::create(&temporary)
+            .map_err(|error| refused("the file cannot be made", &temporary, error))?;
+        let writer = BufWriter::with_capacity(1 << 20, file);
+        Ok(Unfinished { writer, temporary, path, finished: false })
+    }
+
+    /// Brings it to the disk and gives it its name; its size in bytes.
+    pub(crate) fn finish(mut self) -> Result<u64> {
+        let finish = |this: &mut Self| {
+            this.writer.flush()?;
+            let file = this.writer.get_ref();
+            file.sync_all()?;
+            let bytes = file.metadata()?.len();
+            std::fs::rename(&this.temporary, &this.path)?;
+            Ok(bytes)
+        };
+        let bytes = finish(&mut self)
+            .map_err(|error| refused("the file cannot be written", &self.path, error))?;
+        self.finished = true;
+        Ok(bytes)
+    }
+
+    pub(crate) fn failed(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+        refused("the file cannot be written", &self.path, std::io::Error::other(error))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.finished {
+            drop(std::fs::remove_file(&self.temporary));
+        }
+    }
+}
+
+/// Why a file or a folder could not be had.
+pub(crate) fn refused(what: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::system(format!("{}: {what}", path.display()), error)
+}
