@@ -7,20 +7,18 @@
 //! ```
 #![allow(clippy::print_stdout)]
 
-mod arguments;
 mod checkpoint;
 mod model;
-mod random;
-mod shapes;
 
 use std::error::Error;
 use std::path::Path;
 
 use candle_core::Device;
 use candle_nn::loss::cross_entropy;
+use clap::Parser;
 use infeed::{Filter, Loader, LoaderBuilder, Split};
+use infeed_example_shapes::{CLASSES, Common};
 
-use arguments::Arguments;
 use model::{Model, correct};
 
 const SEED: u64 = 7;
@@ -28,17 +26,27 @@ const SIDE: u32 = 32;
 const BATCH: usize = 32;
 const RATE: f64 = 0.05;
 
+/// Trains a small network with candle on pictures that infeed loads
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+
+    /// Batches between two checkpoints; 0 writes none
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    checkpoint_every: u64,
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse(std::env::args().skip(1))?;
-    let folder = arguments.dir.join(format!("shapes-{}", arguments.pictures));
-    shapes::make(&folder, arguments.pictures, SEED)?;
-    let file = arguments.dir.join("checkpoint.safetensors");
+    let Arguments { common, checkpoint_every } = Arguments::parse();
+    let folder = common.pictures(SEED)?;
+    let file = common.path("checkpoint.safetensors");
 
     let device = Device::Cpu;
-    let mut model = Model::new(shapes::CLASSES.len(), SEED, &device)?;
+    let mut model = Model::new(CLASSES.len(), SEED, &device)?;
     let mut train = builder(&folder).split(Split::train(0.8)).shuffle(SEED).flip(0.5);
     let mut digest = None;
-    if arguments.resume {
+    if common.resume {
         let (tensors, state) = checkpoint::load(&file, &device)?;
         model.restore(&tensors)?;
         digest = Some(state.digest());
@@ -48,11 +56,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut validation = builder(&folder).split(Split::validation(0.2)).build()?;
 
     let first = train.first_epoch();
-    let mut epochs = train.epochs(first..arguments.epochs.max(first))?;
+    let mut epochs = train.epochs(first..common.epochs.max(first))?;
     let mut steps = 0;
     while let Some(mut epoch) = epochs.next_epoch() {
         // Of the epoch's number alone, so that a resumed run has the same.
-        let rate = if 3 * epoch.number() < 2 * arguments.epochs { RATE } else { RATE / 10.0 };
+        let rate = if 3 * epoch.number() < 2 * common.epochs { RATE } else { RATE / 10.0 };
         let (mut loss_sum, mut right, mut images) = (0.0, 0, 0);
         for batch in &mut epoch {
             let batch = batch?;
@@ -62,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let loss = cross_entropy(&logits, &batch.labels)?;
             model.step(&loss, rate)?;
             steps += 1;
-            if arguments.checkpoint_every > 0 && steps % arguments.checkpoint_every == 0 {
+            if checkpoint_every > 0 && steps % checkpoint_every == 0 {
                 checkpoint::save(&file, &model.tensors(), &state)?;
                 println!("checkpoint: epoch {}, batch {}", state.epoch(), state.batches());
             }
@@ -89,10 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("digest: {digest}");
     }
     println!("weights: {:016x}", model.hash()?);
-    if accuracy < arguments.accuracy {
-        return Err(format!("the shapes are easy, and only {accuracy:.3} were told apart").into());
-    }
-    Ok(())
+    Ok(common.judge(accuracy)?)
 }
 
 /// What training and validation have in common.

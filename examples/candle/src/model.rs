@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use candle_core::{D, Device, Result, Tensor, Var};
 
-use crate::random::Random;
+use infeed_example_shapes::Random;
 
 const MOMENTUM: f64 = 0.9;
 

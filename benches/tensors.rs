@@ -1,9 +1,11 @@
-//! What candle's tensors cost: the share of an epoch that the conversion takes,
-//! and what memory given away costs the loader, measured in turn on your files.
+//! What the tensors of the frameworks cost: the share of an epoch that the conversion
+//! takes, and what memory given away costs the loader, measured in turn on your files.
 //!
 //! ```sh
-//! cargo bench --features candle --bench candle -- DIR      # or without DIR on pictures it makes
+//! cargo bench --features candle,burn,burn-core/flex --bench tensors -- DIR
 //! ```
+//!
+//! or with one of the features, or none; without DIR on pictures it makes.
 //!
 //! What is measured is whole epochs, which a benchmark of one function's time
 //! cannot have: hence no criterion.
@@ -16,7 +18,6 @@ use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use candle_core::Device;
 use infeed::{Batch, Loader};
 
 const ROUNDS: usize = 7;
@@ -33,17 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut loader = Loader::folder(&folder).batch_size(32).size(224, 224).build()?;
     epoch(&mut loader, drop_batch)?;
-
-    type Use = fn(Batch) -> Result<(), candle_core::Error>;
-    let ways: [(&str, Use); 4] = [
-        ("dropped", drop_batch),
-        ("to_candle", |batch| batch.to_candle(&Device::Cpu).map(|tensors| drop((tensors, batch)))),
-        ("into_candle", |batch| batch.into_candle(&Device::Cpu).map(drop)),
-        ("into_array", |batch| {
-            drop(batch.into_array());
-            Ok(())
-        }),
-    ];
+    let ways = ways();
     let mut rounds = vec![Vec::new(); ways.len()];
     for _ in 0..ROUNDS {
         for ((_, use_batch), rounds) in ways.iter().zip(&mut rounds) {
@@ -76,14 +67,54 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn drop_batch(_: Batch) -> Result<(), candle_core::Error> {
+type Use = fn(Batch) -> Result<(), Box<dyn Error>>;
+
+/// What becomes of a batch: first of all nothing.
+fn ways() -> Vec<(&'static str, Use)> {
+    let mut ways: Vec<(&'static str, Use)> = vec![
+        ("dropped", drop_batch),
+        ("into_array", |batch| {
+            drop(batch.into_array());
+            Ok(())
+        }),
+    ];
+    #[cfg(feature = "candle")]
+    {
+        use candle_core::Device;
+        ways.push(("to_candle", |batch| {
+            let tensors = batch.to_candle(&Device::Cpu)?;
+            drop((tensors, batch));
+            Ok(())
+        }));
+        ways.push(("into_candle", |batch| {
+            drop(batch.into_candle(&Device::Cpu)?);
+            Ok(())
+        }));
+    }
+    #[cfg(feature = "burn")]
+    {
+        use burn_core::tensor::Device;
+        ways.push(("to_burn", |batch| {
+            let tensors = batch.to_burn(&Device::default());
+            drop((tensors, batch));
+            Ok(())
+        }));
+        ways.push(("into_burn", |batch| {
+            drop(batch.into_burn(&Device::default()));
+            Ok(())
+        }));
+    }
+    ways
+}
+
+fn drop_batch(_: Batch) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
 /// How long an epoch takes, and how much of it what becomes of its batches.
 fn epoch(
     loader: &mut Loader,
-    use_batch: impl Fn(Batch) -> Result<(), candle_core::Error>,
+    use_batch: impl Fn(Batch) -> Result<(), Box<dyn Error>>,
 ) -> Result<(Duration, Duration), Box<dyn Error>> {
     let started = Instant::now();
     let mut used = Duration::ZERO;

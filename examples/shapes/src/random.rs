@@ -1,14 +1,16 @@
-//! Seeded numbers: candle's generator on the CPU takes no seed.
-
-/// SplitMix64.
-pub(crate) struct Random(u64);
+/// Seeded numbers, by SplitMix64: not every framework's own take a seed.
+#[derive(Debug)]
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The numbers of `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Random(seed)
     }
 
-    pub(crate) fn between(&mut self, low: f32, high: f32) -> f32 {
+    /// The next one, evenly between the two.
+    pub fn between(&mut self, low: f32, high: f32) -> f32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -6,14 +6,19 @@ use std::path::Path;
 
 use crate::random::Random;
 
-pub(crate) const CLASSES: [&str; 4] = ["circle", "cross", "square", "stripes"];
+/// The folders of the classes.
+pub const CLASSES: [&str; 4] = ["circle", "cross", "square", "stripes"];
 
 /// Pixels of a side.
 const SIDE: usize = 48;
 
 /// Makes a folder of four class folders with `pictures` each, the same for the
 /// same seed. A folder that is there is whole, and stays.
-pub(crate) fn make(folder: &Path, pictures: usize, seed: u64) -> io::Result<()> {
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn make(folder: &Path, pictures: usize, seed: u64) -> io::Result<()> {
     if folder.exists() {
         return Ok(());
     }
