@@ -100,6 +100,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     // The display of progress gives the terminal back.
     drop(result.renderer);
+    if result.interrupted.is_some() {
+        println!("stopped; --resume goes on from the end of the last whole epoch");
+        return Ok(());
+    }
 
     let accuracy = accuracy(&result.model, &*validation)?;
     println!("validation accuracy: {accuracy:.4}");
