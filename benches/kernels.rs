@@ -14,8 +14,8 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use fast_image_resize as fir;
 use infeed::decode::{Channels, Decode, Picture, Region};
-use infeed::{Cause, Color, Element, Filter, Fit, Layout, Limits, Loader, Normalize, Size};
-use infeed::{LoaderBuilder, bf16, f16};
+use infeed::{Cause, Color, Element, Erase, Filter, Fit, Jitter, Layout, Limits, Loader};
+use infeed::{LoaderBuilder, Normalize, Size, bf16, f16};
 
 const SOURCE: Size = Size { width: 500, height: 375 };
 
@@ -105,6 +105,30 @@ fn crop(criterion: &mut Criterion) {
     run(criterion, "500x375 random crop 224/opencv-bilinear", training.normalize(mean, std));
 }
 
+/// What changes of colour cost on top, each kind always.
+fn augment(criterion: &mut Criterion) {
+    let off = Jitter::default();
+    let changes = [
+        ("none", off),
+        ("brightness", Jitter { brightness: 0.4, ..off }),
+        ("contrast", Jitter { contrast: 0.4, ..off }),
+        ("saturation", Jitter { saturation: 0.4, ..off }),
+        ("hue", Jitter { hue: 0.1, ..off }),
+        ("all four", Jitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }),
+    ];
+    for layout in [Layout::Chw, Layout::Hwc] {
+        let training = || builder().size(224, 224).fit(Fit::random_crop()).flip(0.5).layout(layout);
+        for (name, jitter) in changes {
+            let name = format!("random crop 224 {layout}, jitter/{name}");
+            run(criterion, &name, training().jitter(jitter));
+        }
+        let grey = training().random_grey(1.0);
+        run(criterion, &format!("random crop 224 {layout}/random grey"), grey);
+        let erased = training().erase(Erase::new(1.0));
+        run(criterion, &format!("random crop 224 {layout}/erase"), erased);
+    }
+}
+
 /// The same by `fast_image_resize`, then a plain loop into planes of floats.
 fn by_hand(criterion: &mut Criterion) {
     let pixels = noise(SOURCE);
@@ -140,6 +164,6 @@ criterion_group! {
         .sample_size(40)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = stretch, crop, by_hand
+    targets = stretch, crop, augment, by_hand
 }
 criterion_main!(benches);

@@ -100,12 +100,14 @@ fn run_prints_one_json_object_with_everything_in_it() {
 fn augmentation_is_asked_for_and_reported() {
     let root = tree(0);
     let flags = ["--fit", "random-crop", "--crop-scale", "0.2,1", "--crop-ratio", "0.5,2"];
-    let more = ["--vflip", "0.5", "--jitter", "0.4,0.3", "--random-grey", "0.1", "--json"];
+    let more =
+        ["--flip", "--vflip", "0.2", "--jitter", "0.4,0.3", "--random-grey", "0.1", "--json"];
     let output = run(&root, &[&flags[..], &more, &["--erase", "0.25:0.02,0.4:0.3,3.3"]].concat());
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let config = &json(&output)["config"];
     assert_eq!(config["fit"], "random-crop:0.2,1:0.5,2");
-    assert_eq!((&config["vflip"], &config["random_grey"]), (&0.5.into(), &0.1.into()));
+    assert_eq!((&config["flip"], &config["vflip"]), (&0.5.into(), &0.2.into()));
+    assert_eq!(config["random_grey"], 0.1);
     assert_eq!(
         (&config["jitter"], &config["erase"]),
         (&"0.4,0.3".into(), &"0.25:0.02,0.4:0.3,3.3".into())

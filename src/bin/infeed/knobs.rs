@@ -46,12 +46,26 @@ pub(crate) struct Knobs {
     #[arg(long, default_value_t = Filter::default(), value_name = "FILTER", help_heading = "Pixels")]
     filter: Filter,
 
-    /// Probability that left and right change places
-    #[arg(long, default_value_t = 0.0, value_name = "P", help_heading = "Pixels")]
+    /// Probability that left and right change places; 0.5 when none is said
+    #[arg(
+        long,
+        num_args = 0..=1,
+        default_value_t = 0.0,
+        default_missing_value = "0.5",
+        value_name = "P",
+        help_heading = "Pixels"
+    )]
     flip: f64,
 
-    /// Probability that top and bottom change places
-    #[arg(long, default_value_t = 0.0, value_name = "P", help_heading = "Pixels")]
+    /// Probability that top and bottom change places; 0.5 when none is said
+    #[arg(
+        long,
+        num_args = 0..=1,
+        default_value_t = 0.0,
+        default_missing_value = "0.5",
+        value_name = "P",
+        help_heading = "Pixels"
+    )]
     vflip: f64,
 
     /// How far brightness, contrast, saturation and hue (at most 0.5) are changed,
