@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .batch_size(16)
         .size(SIDE, SIDE)
         .normalize([0.5; 3], [0.25; 3])
+        .shuffle(7)
         .build()?;
     let classes = loader.classes();
     if classes.len() < 2 {
@@ -43,13 +44,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut epochs = loader.epochs(0..EPOCHS)?;
     let mut accuracy = 0.0;
     while let Some(mut epoch) = epochs.next_epoch() {
-        let mut gradient = Gradient::new(&model);
+        let (mut loss, mut correct, mut images) = (0.0, 0, 0);
         for batch in &mut epoch {
-            gradient.add(&model, &batch?);
+            let gradient = Gradient::of(&model, &batch?);
+            model.step(&gradient);
+            loss += gradient.loss;
+            correct += gradient.correct;
+            images += gradient.images;
         }
-        let (loss, correct, images) = (gradient.loss, gradient.correct, gradient.images);
-        // One step an epoch: without shuffling, a batch holds a single class.
-        model.step(&gradient);
         accuracy = correct as f32 / images as f32;
         println!(
             "epoch {:2}: loss {:.3}, accuracy {:5.1} %, {:.0} images/s",
@@ -104,28 +106,22 @@ impl Linear {
 }
 
 impl Gradient {
-    fn new(model: &Linear) -> Self {
-        let (weights, bias) = (Array2::zeros(model.weights.dim()), Array1::zeros(model.bias.dim()));
-        Gradient { weights, bias, loss: 0.0, correct: 0, images: 0 }
-    }
-
-    /// Adds the gradient of the cross-entropy over one batch.
-    fn add(&mut self, model: &Linear, batch: &Batch) {
-        let n = batch.len();
-        let features = model.weights.nrows();
+    /// Of the cross-entropy over one batch.
+    fn of(model: &Linear, batch: &Batch) -> Self {
+        let (n, features) = (batch.len(), model.weights.nrows());
         let images = batch.images();
-        let Some(images) = images.to_shape((n, features)).ok() else { return };
+        let images = images.to_shape((n, features)).expect("a row has so many values");
+        let (mut loss, mut correct) = (0.0, 0);
         let mut error = model.probabilities(&images.view());
         for (mut row, &label) in error.rows_mut().into_iter().zip(batch.labels()) {
             let Ok(label) = usize::try_from(label) else { continue };
-            self.loss -= row[label].max(1e-9).ln();
+            loss -= row[label].max(1e-9).ln();
             let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-            self.correct += usize::from(best.is_some_and(|(class, _)| class == label));
+            correct += usize::from(best.is_some_and(|(class, _)| class == label));
             row[label] -= 1.0;
         }
-        self.weights += &images.t().dot(&error);
-        self.bias += &error.sum_axis(Axis(0));
-        self.images += n;
+        let (weights, bias) = (images.t().dot(&error), error.sum_axis(Axis(0)));
+        Gradient { weights, bias, loss, correct, images: n }
     }
 }
 

@@ -109,7 +109,7 @@ impl<T: Element> Delivery<T> {
             if self.current.epoch != Some(self.epochs.start) {
                 self.tracker.begin(self.epochs.start);
             }
-            self.current.call(self.epochs.start, self.now);
+            self.current.call(self.epochs.start, self.now, &self.tracker);
         }
         loop {
             if let Some(told) = self.pending.pop_front() {
@@ -219,11 +219,12 @@ impl<T: Element> Delivery<T> {
     }
 
     /// An unordered epoch of which every sample failed has no batch to miss
-    /// them.
+    /// them. What is left of one that had batches before may fail altogether.
     fn nothing_delivered(&self, totals: Totals) -> Option<Error> {
         let Totals { epoch, planned, delivered, .. } = totals;
         let last = || self.current.last_failure.clone();
-        (planned > 0 && delivered == 0).then(|| Error::empty_batch(epoch, None, last()))
+        (planned > 0 && delivered == 0 && !self.tracker.is_begun())
+            .then(|| Error::empty_batch(epoch, None, last()))
     }
 
     fn end_epoch(&mut self) {
@@ -305,9 +306,10 @@ impl<T: Element> Drop for Delivery<T> {
 
 impl Current {
     /// The consumer calls for the next item.
-    fn call(&mut self, epoch: u64, now: Instant) {
+    fn call(&mut self, epoch: u64, now: Instant, tracker: &Tracker) {
         if self.epoch != Some(epoch) {
-            *self = Current { epoch: Some(epoch), ..Current::default() };
+            let stats = EpochStats { digest: tracker.digest(), ..EpochStats::default() };
+            *self = Current { epoch: Some(epoch), stats, ..Current::default() };
         }
         self.started.get_or_insert(now);
         self.waiting.get_or_insert(now);

@@ -22,6 +22,7 @@ pub(crate) mod purpose {
     pub(crate) const ERASE: u64 = 8;
     pub(crate) const BEFORE_RESIZE: u64 = 9;
     pub(crate) const AFTER_RESIZE: u64 = 10;
+    pub(crate) const BATCH: u64 = 11;
 }
 
 /// A sequence of numbers that its key decides: SplitMix64, begun at a hash of
@@ -58,7 +59,8 @@ impl Draws {
 }
 
 /// Random numbers for a transform of yours: a sequence that seed, epoch, position
-/// and the transform's number decide, never a thread or time.
+/// and the transform's number decide, never a thread or time; for a batch
+/// ([`Batch::random`](crate::Batch::random)) the position of its first sample.
 ///
 /// Another generator is seeded from it, such as `StdRng` of the crate `rand`:
 /// `StdRng::seed_from_u64(random.next_u64())`.

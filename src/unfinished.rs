@@ -1,7 +1,9 @@
 //! Files that have their name only once they are whole.
 
+use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fs::File;
+use std::hash::BuildHasher;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -19,13 +21,32 @@ pub(crate) struct Unfinished {
 impl Unfinished {
     /// Under the name `.NAME.tmp` beside `path` until it is finished.
     pub(crate) fn create(path: PathBuf) -> Result<Self> {
+        Self::named(path, String::new())
+    }
+
+    /// Under a name that no other process has for it, on this machine or another: of
+    /// several that write the same file, one comes last and is whole.
+    pub(crate) fn unique(path: PathBuf) -> Result<Self> {
+        // Its keys are random.
+        let random = RandomState::new().hash_one(std::process::id());
+        // Not the link is replaced but what it leads to, and nothing that is no file.
+        let path = path.canonicalize().unwrap_or(path);
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            let other = std::io::Error::other("something else has this name, which stays");
+            return Err(refused("it is not a file", &path, other));
+        }
+        Self::named(path, format!(".{random:016x}"))
+    }
+
+    fn named(path: PathBuf, unique: String) -> Result<Self> {
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
+        name.push(unique);
         name.push(".tmp");
         let temporary = path.with_file_name(name);
         let file = File::create(&temporary)
-            .map_err(|error| refused("the file cannot be made", &temporary, error))?;
-        let writer = BufWriter::with_capacity(1 << 20, file);
+            .map_err(|error| refused("the file cannot be made", &path, error))?;
+        let writer = BufWriter::with_capacity(1 << 16, file);
         Ok(Unfinished { writer, temporary, path, finished: false })
     }
 
@@ -43,6 +64,17 @@ impl Unfinished {
             .map_err(|error| refused("the file cannot be written", &self.path, error))?;
         self.finished = true;
         Ok(bytes)
+    }
+
+    /// Gives it its name, without waiting for the disk: what is there stays whole when
+    /// the process dies.
+    pub(crate) fn replace(mut self) -> Result<()> {
+        let flushed = self.writer.flush();
+        flushed
+            .and_then(|()| std::fs::rename(&self.temporary, &self.path))
+            .map_err(|error| refused("the file cannot be written", &self.path, error))?;
+        self.finished = true;
+        Ok(())
     }
 
     pub(crate) fn failed(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {

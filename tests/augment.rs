@@ -5,15 +5,15 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use common::trees::{jpeg, ppm, tree};
 use common::within;
 use infeed::{
-    Cache, Cause, CauseKind, Color, Element, Erase, Fit, Jitter, Layout, Loader, LoaderBuilder,
-    OnError, Origin, PixelTransform, Random, Stage, bf16, f16,
+    Batch, Cache, Cause, CauseKind, Color, Element, Erase, Fit, Jitter, Layout, Loader,
+    LoaderBuilder, OnError, Origin, PixelTransform, Random, RowTransform, Stage, bf16, f16,
 };
 use ndarray::{Array3, ArrayViewMut3, Axis};
 use tempfile::TempDir;
@@ -350,6 +350,107 @@ fn what_cannot_work_is_refused() {
     let error = late.build().unwrap_err();
     assert_eq!(error.field(), Some("after_resize"));
     assert!(error.to_string().contains("call dtype first"), "{error}");
-    let boxed: Box<dyn PixelTransform> = Box::new(nothing);
-    assert_eq!(builder(&root).before_resize(boxed).resolve().unwrap().before_resize, 1);
+}
+
+/// Adds the sample's position, which only a transform object is told.
+struct Position;
+
+impl RowTransform<f32> for Position {
+    fn apply(
+        &self,
+        mut row: ArrayViewMut3<'_, f32>,
+        _: &mut Random,
+        origin: &Origin<'_>,
+    ) -> Result<(), Cause> {
+        row.mapv_inplace(|value| value + origin.position() as f32);
+        Ok(())
+    }
+}
+
+#[test]
+fn transforms_are_taken_as_objects_too() {
+    within(|_| {
+        let root = pictures();
+        let dark = |mut pixels: ArrayViewMut3<'_, u8>, _: &mut Random| {
+            pixels.fill(0);
+            Ok(())
+        };
+        let before: [Box<dyn PixelTransform>; 2] = [Box::new(Seen::default()), Box::new(dark)];
+        let shared: Arc<dyn PixelTransform> = Arc::new(dark);
+        let after: Box<dyn RowTransform<f32>> = Box::new(Position);
+        let again: Arc<dyn RowTransform<f32>> = Arc::new(Position);
+        let builder = before.into_iter().fold(builder(&root), LoaderBuilder::before_resize);
+        let builder = builder.before_resize(shared).after_resize(after).after_resize(again);
+        for (position, row) in rows(&mut builder.build().unwrap(), 0).iter().enumerate() {
+            assert!(row.iter().all(|value| *value == 2.0 * position as f32));
+        }
+    });
+}
+
+/// Every choice hangs on the position in the epoch of all ranks: not on the rank, the
+/// place in a batch, the order of arrival, or where a run was resumed.
+#[test]
+fn choices_hang_on_the_global_position() {
+    within(|_| {
+        let root = pictures();
+        let make =
+            || everything(builder(&root)).fit(Fit::random_crop()).shuffle(9).after_resize(shuffled);
+        type Rows = BTreeMap<(u64, bool), Vec<f32>>;
+        let add = |rows: &mut Rows, batch: Batch| {
+            let len = batch.as_slice().len() / batch.len();
+            for (row, sample) in batch.as_slice().chunks(len).zip(batch.samples()) {
+                let key = (sample.position(), sample.is_padding());
+                assert!(rows.insert(key, row.to_vec()).is_none());
+            }
+        };
+        let of = |loader: &mut Loader, rows: &mut Rows| {
+            loader.epoch(2).unwrap().for_each(|batch| add(rows, batch.unwrap()));
+        };
+        let mut whole = Rows::new();
+        of(&mut make().build().unwrap(), &mut whole);
+        assert_eq!(whole.len(), SAMPLES);
+
+        let mut of_ranks = Rows::new();
+        (0..3).for_each(|rank| of(&mut make().shard(rank, 3).build().unwrap(), &mut of_ranks));
+        assert!(of_ranks == whole);
+
+        let mut unordered = Rows::new();
+        let order = infeed::Order::Unordered;
+        of(&mut make().order(order).threads(3).build().unwrap(), &mut unordered);
+        assert!(unordered == whole);
+
+        let mut resumed = Rows::new();
+        let first = make().build().unwrap().epoch(2).unwrap().next().unwrap().unwrap();
+        let state = first.state();
+        add(&mut resumed, first);
+        of(&mut make().batch_size(3).resume(state).build().unwrap(), &mut resumed);
+        assert!(resumed == whole);
+
+        let mut alone = make().preprocessor().unwrap();
+        let mut row = vec![0.0; alone.row_len()];
+        for batch in make().build().unwrap().epoch(2).unwrap() {
+            for sample in batch.unwrap().samples() {
+                let encoded = std::fs::read(root.path().join(sample.path())).unwrap();
+                alone.preprocess_as(2, sample.position(), &encoded, &mut row).unwrap();
+                assert!(row == whole[&(sample.position(), false)]);
+            }
+        }
+    });
+}
+
+/// A batch's own numbers repeat, and differ from batch to batch and epoch to epoch.
+#[test]
+fn a_batch_has_random_numbers_of_its_own() {
+    within(|_| {
+        let root = pictures();
+        let numbers = |seed| -> Vec<u64> {
+            let mut loader = builder(&root).seed(seed).build().unwrap();
+            let epochs = loader.epochs(0..2).unwrap();
+            epochs.map(|batch| batch.unwrap().random().next_u64()).collect()
+        };
+        let (one, other) = (numbers(1), numbers(2));
+        assert_eq!(one, numbers(1));
+        let distinct: BTreeSet<u64> = one.iter().chain(&other).copied().collect();
+        assert_eq!(distinct.len(), one.len() + other.len());
+    });
 }

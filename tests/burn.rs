@@ -14,7 +14,7 @@ use common::scripted::{Act, Scripted, VALUES, Walk, picture};
 use common::trees::{ppm, tree};
 use common::{Watch, within};
 use infeed::burn::{BurnElement, BurnLoader, TensorBatch};
-use infeed::{Batch, Dtype, Loader, LoaderBuilder, OnError, State, bf16, f16};
+use infeed::{Batch, Color, Dtype, Layout, Loader, LoaderBuilder, OnError, State, bf16, f16};
 use tempfile::TempDir;
 
 const PICTURES: u32 = 10;
@@ -65,6 +65,25 @@ fn tensors_hold_the_values_of_the_batch_in_its_type_and_in_its_memory() {
     same_values(small(root).dtype::<f16>(), DType::F16);
     same_values(small(root).dtype::<bf16>(), DType::BF16);
     same_values(small(root).dtype::<u8>(), DType::U8);
+}
+
+#[test]
+fn axes_are_in_the_order_asked_for() {
+    let root = photos();
+    let device = Device::default();
+    for (layout, color, dims) in [
+        (Layout::Chw, Color::Rgb, [4, 3, 3, 4]),
+        (Layout::Hwc, Color::Bgr, [4, 3, 4, 3]),
+        (Layout::Chw, Color::Grey, [4, 1, 3, 4]),
+        (Layout::Hwc, Color::Grey, [4, 3, 4, 1]),
+    ] {
+        let batch = one(small(root.path()).layout(layout).color(color));
+        let values = batch.as_slice().to_vec();
+        for images in [batch.to_burn(&device).images, batch.into_burn(&device).images] {
+            assert_eq!(images.dims(), dims);
+            assert_eq!(images.into_data().as_slice::<f32>().unwrap(), values);
+        }
+    }
 }
 
 #[test]

@@ -207,8 +207,9 @@ fn a_state_that_does_not_fit_is_refused_with_what_has_changed() {
     assert!(told.contains("allow_changed"), "{told}");
     let (code, _, told) = resumed(&["--allow-changed", "next"]);
     assert!(code == Some(0) && told.starts_with("20 images in 5 batches"), "{told}");
+    // The epoch had ended, so it does not come again.
     let (code, _, told) = resumed(&["--allow-changed", "restart"]);
-    assert!(code == Some(0) && told.starts_with("40 images in 10 batches"), "{told}");
+    assert!(code == Some(0) && told.starts_with("20 images in 5 batches"), "{told}");
     std::fs::write(state, "{").unwrap();
     let (code, told, _) = resumed(&[]);
     assert!(code == Some(1) && told.contains("no state can be read"), "{told}");

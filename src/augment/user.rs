@@ -128,6 +128,17 @@ impl PixelTransform for Box<dyn PixelTransform> {
     }
 }
 
+impl PixelTransform for Arc<dyn PixelTransform> {
+    fn apply(
+        &self,
+        pixels: ArrayViewMut3<'_, u8>,
+        random: &mut Random,
+        origin: &Origin<'_>,
+    ) -> Result<(), Cause> {
+        (**self).apply(pixels, random, origin)
+    }
+}
+
 /// Changes a sample's finished row of the batch in place
 /// ([`after_resize`](crate::LoaderBuilder::after_resize)).
 ///
@@ -165,6 +176,17 @@ where
 }
 
 impl<T: 'static> RowTransform<T> for Box<dyn RowTransform<T>> {
+    fn apply(
+        &self,
+        row: ArrayViewMut3<'_, T>,
+        random: &mut Random,
+        origin: &Origin<'_>,
+    ) -> Result<(), Cause> {
+        (**self).apply(row, random, origin)
+    }
+}
+
+impl<T: 'static> RowTransform<T> for Arc<dyn RowTransform<T>> {
     fn apply(
         &self,
         row: ArrayViewMut3<'_, T>,

@@ -12,6 +12,7 @@ use ndarray::{Array1, Array2, Array4, ArrayView1, ArrayView2, ArrayView4, ArrayV
 use crate::config::Layout;
 use crate::digest::Digest;
 use crate::element::Element;
+use crate::random::{Draws, Random, purpose};
 use crate::resume::State;
 
 pub(crate) use pool::{Buffer, Pool};
@@ -145,7 +146,7 @@ impl<T: Element> Batch<T> {
     }
 
     /// The images, to be changed in place (mixing, noise, a mask). Mixup, each
-    /// picture with the next one of its batch:
+    /// picture with the next one of its batch, by a share that is drawn evenly, Beta(1, 1):
     ///
     /// ```
     /// # let photos = infeed::doc::photos();
@@ -155,7 +156,7 @@ impl<T: Element> Batch<T> {
     /// let mut loader = Loader::folder(&photos).size(32, 32).batch_size(4).shuffle(7).build()?;
     /// for batch in loader.epoch(0)? {
     ///     let mut batch = batch?;
-    ///     let (share, others) = (0.7, batch.images().to_owned());
+    ///     let (share, others) = (batch.random().unit() as f32, batch.images().to_owned());
     ///     let next = |row| (row + 1) % others.shape()[0];
     ///     for (row, mut image) in batch.images_mut().outer_iter_mut().enumerate() {
     ///         let other = others.index_axis(Axis(0), next(row));
@@ -176,6 +177,15 @@ impl<T: Element> Batch<T> {
             Ok(view) => view,
             Err(_) => unreachable!("the slice is as long as the shape says"),
         }
+    }
+
+    /// Random numbers for what is done to the batch as a whole, the same each time they
+    /// are asked for: seed, epoch and the position of the first sample decide them.
+    /// Ordered, a run repeats them, also resumed.
+    #[must_use]
+    pub fn random(&self) -> Random {
+        let first = self.samples.first().map_or(0, Sample::position);
+        Random::new(Draws::new(&[self.state.seed(), self.epoch, first, purpose::BATCH]))
     }
 
     /// The same values as one slice in the order of [`images`](Self::images).

@@ -214,6 +214,10 @@ pub struct Resolved {
     pub memory: MemoryBound,
 }
 
+/// Of an epoch of weighted sampling: more would last for centuries, and what is
+/// counted in batches and ranks has room.
+const MOST_SAMPLES: u64 = 1 << 48;
+
 impl Config {
     /// Checks every knob, fills in what was left open, derives the budgets.
     pub(crate) fn resolve<T: Element>(&self) -> Result<Resolved> {
@@ -335,6 +339,10 @@ impl Config {
         let Sampling::Weighted { weights, samples } = &self.sampling else { return Ok(()) };
         if *samples == Some(0) {
             return refuse("sampling", &self.sampling, "expected at least 1 sample in an epoch");
+        }
+        if samples.is_some_and(|samples| samples > MOST_SAMPLES) {
+            let reason = format!("expected at most {MOST_SAMPLES} samples in an epoch");
+            return refuse("sampling", &self.sampling, reason);
         }
         if !weights.given().iter().all(|weight| weight.is_finite() && *weight >= 0.0) {
             let reason = "expected weights that are finite numbers, 0 or more";

@@ -148,7 +148,8 @@ impl FromStr for Shard {
 /// every other. Changes results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Uneven {
-    /// They are left out: fewer than there are ranks.
+    /// They are left out: fewer than there are ranks. Only
+    /// [`LastBatch::Pad`](crate::LastBatch::Pad) takes them, to fill up with.
     Drop,
     /// Samples from the epoch's beginning make up for those that are missing,
     /// and say so ([`Sample::is_padding`](crate::Sample::is_padding)).

@@ -2,7 +2,7 @@
 //! indices.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -73,7 +73,10 @@ impl Split {
     /// Whether the sample of this path is on this side.
     #[must_use]
     pub fn contains(&self, path: &Path) -> bool {
-        let hash = hash(path, self.seed);
+        // However the path is spelt: `./a.jpg` is `a.jpg`.
+        let parts = path.components().filter(|part| *part != Component::CurDir);
+        let path: PathBuf = parts.collect();
+        let hash = hash(&path, self.seed);
         match self.side {
             Side::Train => hash < (self.share * WHOLE).round() as u64,
             // Rounded as the other side's, so that they meet.
@@ -187,6 +190,17 @@ mod tests {
         let hashes = ["", "a.jpg", "cats/0.jpg", "cats/1.jpg"].map(|path| hash(Path::new(path), 0));
         assert_eq!(hashes, [755_400_709, 23_668_589, 2_351_370_594, 871_315_494]);
         assert_eq!(hash(Path::new("cats/0.jpg"), 7), 1_871_986_969);
+    }
+
+    #[test]
+    fn a_path_is_on_one_side_however_it_is_spelt() {
+        for path in paths(200) {
+            let split = Split::train(0.5);
+            let side = split.contains(Path::new(&path));
+            for other in [format!("./{path}"), path.replace('/', "/./"), path.replace('/', "//")] {
+                assert_eq!(split.contains(Path::new(&other)), side, "{other}");
+            }
+        }
     }
 
     #[test]

@@ -76,8 +76,10 @@ impl BurnElement for u8 {
 /// `targets` are numbers to be predicted.
 #[derive(Clone, Debug)]
 pub struct TensorBatch<K: Basic = Float> {
-    /// The images, as [`Batch::images`]: `[n, 3, height, width]`, of the batch's
-    /// own element type, whatever the device's default is.
+    /// The images, as [`Batch::images`]: `[n, 3, height, width]` with
+    /// [`Layout::Chw`](crate::Layout::Chw), which burn's convolutions take,
+    /// `[n, height, width, 3]` with [`Layout::Hwc`](crate::Layout::Hwc); 1 in place of 3
+    /// of grey. Of the batch's own element type, whatever the device's default is.
     pub images: Tensor<4, K>,
     /// The class numbers, `[n]`, of the device's integer type;
     /// [`NO_LABEL`](crate::NO_LABEL), -1, where a sample has none.

@@ -58,6 +58,12 @@ pub(crate) struct Begun {
     pub(crate) batches: u64,
     /// Samples of the epoch that failed on it.
     pub(crate) failed: u64,
+    /// Turns of those that are not left that came to no row, unordered: the rows
+    /// that were delivered are so many fewer.
+    pub(crate) rowless: u64,
+    /// A part was delivered unordered since the ranks are as many as they are:
+    /// where one stands says nothing about the others.
+    pub(crate) unordered: bool,
     /// Samples of the epoch that were delivered before.
     pub(crate) digest: Digest,
 }
@@ -118,6 +124,12 @@ impl Plan {
         self.weights.get().and_then(|weights| weights.as_ref().err().cloned())
     }
 
+    /// A hash of the weights of all samples, where the sampling has some and they are
+    /// known.
+    pub(crate) fn weights_hash(&self) -> Option<u64> {
+        self.weights.get()?.as_ref().ok().map(Alias::weights_hash)
+    }
+
     /// Whether the end of the walk must be known before epoch `number` begins.
     fn needs_the_end(&self, number: u64) -> bool {
         self.sampling != Sampling::Sequential
@@ -146,9 +158,11 @@ impl Plan {
     pub(crate) fn length_of(&self, number: u64, samples: u64) -> u64 {
         match self.begun(number) {
             None => self.length(samples),
-            Some(Begun { positions, turns, .. }) => {
+            Some(Begun { positions, turns, rowless, .. }) => {
                 let turns_of_all = self.shared(positions.count(self.positions(samples)));
-                self.filled(turns.count(turns_of_all))
+                // A batch fills up with rows, and a whole epoch counts the turns of
+                // samples that fail among them.
+                self.filled(turns.count(turns_of_all) + rowless).saturating_sub(*rowless)
             }
         }
     }

@@ -15,30 +15,75 @@ pub(crate) struct Remaining {
     missing: Arc<[u64]>,
 }
 
-/// How it is written.
+/// How it is written: a rank that is behind the others misses every so many
+/// positions, which is one run of them.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plain {
     mark: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    missing: Vec<u64>,
+    /// From one position of a run to the next, at least 1.
+    step: u64,
+    /// The first of each run, and how many it has.
+    missing: Vec<(u64, u64)>,
 }
+
+/// More ranks than that are not looked for.
+const LARGEST_STEP: u64 = 64;
+
+/// No more can be missing in a state that was not tampered with.
+const MOST_MISSING: u64 = 1 << 24;
 
 impl From<Remaining> for Plain {
     fn from(remaining: Remaining) -> Self {
-        Plain { mark: remaining.mark, missing: remaining.missing.to_vec() }
+        let missing = &remaining.missing[..];
+        // A longer step pays only where there is much to shorten.
+        let steps = 1..=if missing.len() < 8 { 1 } else { LARGEST_STEP };
+        let runs = steps.map(|step| (step, runs(missing, step)));
+        let (step, missing) = runs.min_by_key(|(_, runs)| runs.len()).unwrap_or((1, Vec::new()));
+        Plain { mark: remaining.mark, step, missing }
     }
+}
+
+/// `positions`, which ascend, as runs that advance by `step`.
+fn runs(positions: &[u64], step: u64) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    // The run of each remainder that may go on.
+    let mut last = vec![usize::MAX; step as usize];
+    for &position in positions {
+        let run = &mut last[(position % step) as usize];
+        match runs.get_mut(*run) {
+            Some((first, count)) if *first + *count * step == position => *count += 1,
+            _ => {
+                *run = runs.len();
+                runs.push((position, 1));
+            }
+        }
+    }
+    runs
 }
 
 impl TryFrom<Plain> for Remaining {
     type Error = &'static str;
 
-    fn try_from(Plain { mark, missing }: Plain) -> Result<Self, Self::Error> {
-        let ascending = missing.is_sorted_by(|a, b| a < b);
-        if !ascending || missing.last().is_some_and(|&last| last >= mark) {
-            return Err("missing positions must ascend and lie below the mark");
+    fn try_from(Plain { mark, step, missing }: Plain) -> Result<Self, Self::Error> {
+        let count = missing.iter().try_fold(0_u64, |sum, (_, count)| sum.checked_add(*count));
+        if count.is_none_or(|count| count > MOST_MISSING) {
+            return Err("more positions are missing than can be");
         }
-        Ok(Remaining { mark, missing: missing.into() })
+        let end = |(first, count): &(u64, u64)| {
+            let last = count.checked_sub(1)?.checked_mul(step)?.checked_add(*first)?;
+            (last < mark).then_some(last)
+        };
+        if step == 0 || missing.iter().any(|run| end(run).is_none()) {
+            return Err("missing positions must lie below the mark");
+        }
+        let positions = |(first, count)| (0..count).map(move |at| first + at * step);
+        let mut missing: Vec<u64> = missing.into_iter().flat_map(positions).collect();
+        missing.sort_unstable();
+        match missing.is_sorted_by(|a, b| a < b) {
+            true => Ok(Remaining { mark, missing: missing.into() }),
+            false => Err("a position is missing twice"),
+        }
     }
 }
 
@@ -181,13 +226,35 @@ mod tests {
     #[test]
     fn what_cannot_be_is_not_read() {
         for wrong in [
-            r#"{"mark":3,"missing":[3]}"#,
-            r#"{"mark":3,"missing":[1,1]}"#,
-            r#"{"mark":3,"missing":[2,1]}"#,
-            r#"{"mark":-1}"#,
-            r#"{"mark":1,"other":2}"#,
+            r#"{"mark":3,"step":1,"missing":[[3,1]]}"#,
+            r#"{"mark":3,"step":1,"missing":[[1,1],[1,1]]}"#,
+            r#"{"mark":9,"step":2,"missing":[[1,4],[5,1]]}"#,
+            r#"{"mark":9,"step":4,"missing":[[1,3]]}"#,
+            r#"{"mark":9,"step":0,"missing":[[1,1]]}"#,
+            r#"{"mark":9,"step":1,"missing":[[1,0]]}"#,
+            r#"{"mark":9,"step":18446744073709551615,"missing":[[1,3]]}"#,
+            r#"{"mark":18446744073709551615,"step":1,"missing":[[0,99999999999]]}"#,
+            r#"{"mark":-1,"step":1,"missing":[]}"#,
+            r#"{"mark":1,"step":1}"#,
+            r#"{"mark":1,"step":1,"missing":[],"other":2}"#,
         ] {
             assert!(serde_json::from_str::<Remaining>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    /// Of seven ranks some are a few batches of 64 behind: a run for each.
+    #[test]
+    fn ranks_behind_others_are_a_few_runs() {
+        let (world, batch) = (7, 64);
+        let behind = [(1, 2), (4, 1), (6, 5)];
+        let mark = 10 * batch * world;
+        let missing = |position: &u64| {
+            let (turn, rank) = (position / world, position % world);
+            behind.iter().any(|&(slow, batches)| rank == slow && turn >= (10 - batches) * batch)
+        };
+        let remaining = Remaining::new(mark, (0..mark).filter(missing).collect());
+        let written = serde_json::to_string(&remaining).unwrap();
+        assert!(written.len() < 100, "{written}");
+        assert_eq!(serde_json::from_str::<Remaining>(&written).unwrap(), remaining);
     }
 }

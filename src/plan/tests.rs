@@ -201,20 +201,34 @@ fn resumed_at_every_batch() {
     }
 }
 
-/// Batches of one size up to a stop, of any other from there on.
+/// Batches of one size up to a stop, of any other from there on: the turns that are
+/// left, cut off or filled up by the new size.
 #[test]
 fn resumed_with_every_batch_size() {
-    for batch_size in 1..=BATCHES {
-        for last in [LastBatch::Keep, LastBatch::Drop, LastBatch::Pad] {
-            for samples in [0, 1, 63, 64, 65, 66, 200, 500] {
-                let begin = Plan { last_batch: last, ..plan(batch_size, 1, 0, Uneven::Pad) };
-                let uninterrupted = taken(&begin, 0, samples);
-                for stop in (0..=uninterrupted.len()).step_by(batch_size) {
-                    // The same size: the same batches to the last.
-                    let resumed = Plan { last_batch: last, ..plan(batch_size, 1, 0, Uneven::Pad) };
-                    let turns = Remaining::new(stop as u64, Vec::new());
-                    resumed.begun.get_or_init(|| Begun { turns, ..Begun::default() });
-                    assert_eq!(taken(&resumed, 0, samples), uninterrupted[stop..]);
+    let lasts = [LastBatch::Keep, LastBatch::Drop, LastBatch::Pad];
+    for samples in [0, 1, 65, 66, 200, SAMPLES] {
+        let turns = taken(&plan(1, 1, 0, Uneven::Pad), 0, samples);
+        for before in 1..=BATCHES {
+            for stop in (0..=turns.len()).step_by(before) {
+                let left = &turns[stop..];
+                for (after, last) in (1..=BATCHES).flat_map(|after| lasts.map(|last| (after, last)))
+                {
+                    let resumed = Plan { last_batch: last, ..plan(after, 1, 0, Uneven::Pad) };
+                    let stood = Remaining::new(stop as u64, Vec::new());
+                    resumed.begun.get_or_init(|| Begun { turns: stood, ..Begun::default() });
+                    let length = resumed.length_of(0, samples) as usize;
+                    let expected = match last {
+                        LastBatch::Keep => left.len(),
+                        LastBatch::Drop => left.len() - left.len() % after,
+                        LastBatch::Pad => left.len().next_multiple_of(after),
+                    };
+                    assert_eq!(length, expected);
+                    if [1, before, 64].contains(&after) {
+                        let again = taken(&resumed, 0, samples);
+                        let same = length.min(left.len());
+                        assert_eq!(again[..same], left[..same]);
+                        assert!(again[same..].iter().all(|planned| planned.padding));
+                    }
                 }
             }
         }

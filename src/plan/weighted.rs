@@ -1,6 +1,8 @@
 //! Drawing with replacement, each sample as often as its weight says, in
 //! constant time: the alias method (Walker 1977, in the form of Vose 1991).
 
+use twox_hash::XxHash3_64;
+
 use crate::random::{Draws, purpose};
 
 /// 12 bytes a sample.
@@ -9,6 +11,7 @@ pub(crate) struct Alias {
     /// How much of a sample's column is its own; the rest is another's.
     own: Box<[f64]>,
     other: Box<[u32]>,
+    weights_hash: u64,
 }
 
 impl Alias {
@@ -45,7 +48,12 @@ impl Alias {
                 }
             }
         }
-        Alias { own, other }
+        let bits: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+        Alias { own, other, weights_hash: XxHash3_64::oneshot(&bits) }
+    }
+
+    pub(crate) fn weights_hash(&self) -> u64 {
+        self.weights_hash
     }
 
     /// The sample at `position`.

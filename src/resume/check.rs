@@ -7,7 +7,7 @@ use crate::config::{Order, Resolved};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::plan::{Begun, Plan, Remaining};
-use crate::source::{Index, Print};
+use crate::source::Index;
 
 /// What is left, by `resume`, for the loader of this configuration over the
 /// source that `index` lists to its end.
@@ -22,7 +22,9 @@ pub(crate) fn begun(
         return Err(Error::resume("there is no state to go on from"));
     };
     agree(states, config)?;
-    if let Some(difference) = changed(first.source, index) {
+    let epoch = states.iter().map(|state| state.epoch).max().unwrap_or(first.epoch);
+    let over = states.iter().all(|state| state.ended && state.epoch == epoch);
+    if let Some(difference) = changed(first, index, plan) {
         let Some(changed) = resume.changed else {
             let listed = resume.listing.as_ref().map(|file| listing::difference(index, file));
             let difference = match listed {
@@ -35,14 +37,15 @@ pub(crate) fn begun(
                  what it was, or say with allow_changed how to go on"
             )));
         };
-        let last = states.iter().map(|state| state.epoch).max().unwrap_or(first.epoch);
         return Ok(match changed {
-            Changed::RestartEpoch => whole(last),
-            Changed::NextEpoch => whole(last + 1),
+            // What has ended is not begun again.
+            Changed::RestartEpoch if !over => whole(epoch),
+            Changed::RestartEpoch | Changed::NextEpoch => whole(epoch + 1),
         });
     }
-    let epoch = states.iter().map(|state| state.epoch).max().unwrap_or(first.epoch);
-    if states.iter().all(|state| state.ended && state.epoch == epoch) {
+    let positions = plan.positions(index.progress().listed);
+    possible(states, positions)?;
+    if over {
         let own = states.iter().find(|state| state.shard == config.shard);
         let own = own.map_or_else(|| whole(epoch), continued);
         return Ok(Begun { positions: Remaining::default(), turns: Remaining::nothing(), ..own });
@@ -53,7 +56,7 @@ pub(crate) fn begun(
             "the states are of several epochs. Give those that the ranks saved at the same time",
         ));
     }
-    left(states, epoch, config, plan.positions(index.progress().listed))
+    left(states, epoch, config, positions)
 }
 
 /// The whole of an epoch.
@@ -69,6 +72,8 @@ fn continued(state: &State) -> Begun {
         turns: state.turns.clone(),
         batches: state.batches,
         failed: state.failed,
+        rowless: state.rowless,
+        unordered: state.order == Order::Unordered,
         digest: state.digest,
     }
 }
@@ -96,13 +101,16 @@ fn agree(states: &[State], config: &Resolved) -> Result<()> {
         let (first, one) = (&states[0], |what| {
             Error::resume(format!("the states are of several {what}. Give those of one run"))
         });
-        if state.source != first.source {
+        if (state.source, state.weights) != (first.source, first.weights) {
             return Err(one("sources"));
         }
-        if state.shard.world != first.shard.world || state.order != first.order {
-            return Err(one("numbers of ranks, or orders"));
+        if state.shard.world != first.shard.world {
+            return Err(one("numbers of ranks"));
         }
-        if state.positions != first.positions && state.epoch == first.epoch {
+        let beside = states.iter().find(|other| other.epoch == state.epoch);
+        if beside
+            .is_some_and(|other| (state.order, &state.positions) != (other.order, &other.positions))
+        {
             return Err(one("runs"));
         }
         if states.iter().filter(|other| other.shard.rank == state.shard.rank).count() > 1 {
@@ -120,16 +128,41 @@ fn other(what: &str, saved: &dyn std::fmt::Display, now: &dyn std::fmt::Display)
     ))
 }
 
-/// How the source differs from what it was, in counts; `None` where it does not.
-fn changed(saved: Print, index: &Index) -> Option<String> {
-    let now = index.print();
+/// Refuses numbers that no run can have come to: those of a file that was changed by
+/// hand, or damaged.
+fn possible(states: &[State], positions: u64) -> Result<()> {
+    for state in states {
+        let world = u64::from(state.shard.world);
+        // Padding fills up the ranks, and the last batch of each.
+        let padded = (state.batch_size as u64).saturating_add(1).saturating_mul(world);
+        let end = positions.saturating_add(padded);
+        let stands = state.turns.mark().saturating_mul(world);
+        if stands > end || state.positions.mark() > end || state.epoch == u64::MAX {
+            return Err(Error::resume(format!(
+                "the state stands at sample {} of {positions} in epoch {}: it is damaged. Give one \
+                 as it was saved",
+                stands.max(state.positions.mark()),
+                state.epoch
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// How the source differs from what it was when `state` was saved, in words and
+/// counts; `None` where it does not.
+fn changed(state: &State, index: &Index, plan: &Plan) -> Option<String> {
+    let (saved, now) = (state.source, index.print());
     let same = match saved.complete {
         true => now == saved,
         // Saved during the walk, it speaks of the first samples alone.
         false => index.checkpoint() == Some(saved.hash),
     };
-    if same {
+    if same && state.weights == plan.weights_hash().unwrap_or_default() {
         return None;
+    }
+    if same {
+        return Some("its samples have other weights, by other classes".to_owned());
     }
     let (then, now) = (saved.samples, now.samples);
     let at_least = if saved.complete { "" } else { "at least " };
@@ -150,8 +183,8 @@ fn left(states: &[State], epoch: u64, config: &Resolved, positions: u64) -> Resu
         (true, Some(own)) if own.epoch != epoch => return Ok(whole(epoch)),
         (true, Some(own)) => return Ok(continued(own)),
         (true, None) if states.len() == 1 && first.order == Order::Ordered => {
-            let (failed, digest) = Default::default();
-            return Ok(Begun { failed, digest, ..continued(first) });
+            let (failed, rowless, digest) = Default::default();
+            return Ok(Begun { failed, rowless, digest, ..continued(first) });
         }
         (true, None) => {
             return Err(Error::resume(format!(
@@ -163,7 +196,11 @@ fn left(states: &[State], epoch: u64, config: &Resolved, positions: u64) -> Resu
     }
     if all {
         let digest = match shard.rank {
-            0 => Digest::combined(states.iter().map(|state| state.digest)),
+            // A rank that has not begun the epoch tells of the one before.
+            0 => {
+                let began = states.iter().filter(|state| state.epoch == epoch);
+                Digest::combined(began.map(|state| state.digest))
+            }
             _ => Digest::default(),
         };
         let positions = of_all(states, epoch, positions);

@@ -1,6 +1,6 @@
 //! The names of a source's samples in a file, to say later what has changed.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -14,7 +14,7 @@ const NAMED: usize = 3;
 
 /// Writes one name a line, in the source's order.
 pub(crate) fn save(index: &Index, path: &Path) -> Result<()> {
-    let mut file = Unfinished::create(path.to_owned())?;
+    let mut file = Unfinished::unique(path.to_owned())?;
     for at in 0.. {
         let Some(entry) = index.entry(at) else { break };
         let written = writeln!(file.writer, "{}", escaped(&name_bytes(&entry.path)));
@@ -26,22 +26,26 @@ pub(crate) fn save(index: &Index, path: &Path) -> Result<()> {
 /// What the source has now and had not when the file was written, and the other
 /// way round, in words. An error where the file cannot be read.
 pub(super) fn difference(index: &Index, path: &Path) -> std::io::Result<String> {
-    let mut saved = HashSet::new();
+    // How often: a list may name a file twice.
+    let mut saved: HashMap<String, u64> = HashMap::new();
     for line in BufReader::new(File::open(path)?).lines() {
-        saved.insert(line?);
+        *saved.entry(line?).or_default() += 1;
     }
     let mut added = Names::default();
     for at in 0.. {
         let Some(entry) = index.entry(at) else { break };
         let name = escaped(&name_bytes(&entry.path));
-        if !saved.remove(&name) {
-            added.add(name);
+        match saved.get_mut(&name).filter(|left| **left > 0) {
+            Some(left) => *left -= 1,
+            None => added.add(name),
         }
     }
-    let mut gone: Vec<String> = saved.into_iter().collect();
+    let mut gone: Vec<(String, u64)> = saved.into_iter().filter(|(_, left)| *left > 0).collect();
     gone.sort_unstable();
     let mut removed = Names::default();
-    gone.into_iter().for_each(|name| removed.add(name));
+    for (name, times) in gone {
+        (0..times).for_each(|_| removed.add(name.clone()));
+    }
     if added.count + removed.count == 0 {
         return Ok("its samples are the same, but their order or their sizes are not".to_owned());
     }

@@ -25,7 +25,11 @@ pub(crate) use tracker::Tracker;
 ///
 /// One is enough where the loader has as many ranks as the state, or where all
 /// ranks stood at the same batch, ordered. Otherwise give the states of all
-/// ranks, in any order, to every rank.
+/// ranks, in any order, to every rank: also where the [`Digest`](crate::Digest) of the
+/// whole epoch is wanted, for one rank's state knows only of its own samples.
+///
+/// The number of samples that failed, which a budget limits, is a rank's own, and
+/// begins anew where the ranks become others.
 ///
 /// ```
 /// # let photos = infeed::doc::photos();
@@ -59,17 +63,23 @@ pub struct Resume {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Changed {
-    /// The epoch begins again, with the samples that there are now. Those that it
-    /// had delivered come again.
+    /// The epoch that was under way begins again, with the samples that there are now.
+    /// Those that it had delivered come again.
     RestartEpoch,
-    /// The next epoch begins, with the samples that there are now. Those that
-    /// were left do not come in this epoch.
+    /// The next epoch begins, with the samples that there are now. Those that were
+    /// left of the one under way do not come in it.
     NextEpoch,
 }
 
 impl From<State> for Resume {
     fn from(state: State) -> Self {
         Resume::from_all([state])
+    }
+}
+
+impl From<Vec<State>> for Resume {
+    fn from(states: Vec<State>) -> Self {
+        Resume::from_all(states)
     }
 }
 

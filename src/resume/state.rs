@@ -1,22 +1,28 @@
 //! What is kept of a run so that another can go on.
 
+use std::io::Write;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
 use crate::config::{Order, Resolved, Sampling, Shard, Weights};
-use crate::digest::Digest;
+use crate::digest::{Digest, read_hex, write_hex};
+use crate::error::{Error, Result};
 use crate::plan::Remaining;
 use crate::source::Print;
+use crate::unfinished::Unfinished;
 
 /// The form of what is written; another when it changes.
 pub(super) const VERSION: u32 = 1;
 
-/// Where a run stands after a batch: small, and to be written by serde in any
-/// format, beside the model. [`LoaderBuilder::resume`](crate::LoaderBuilder::resume)
+/// Where a run stands after a batch: small, to be kept beside the model, in a file of
+/// its own ([`save`](Self::save)) or by serde in any other form. [`LoaderBuilder::resume`](crate::LoaderBuilder::resume)
 /// goes on with exactly the next sample, without reading what was consumed.
 ///
-/// Ordered, it is a few hundred bytes. Unordered, samples that overtook others
-/// leave gaps, which are listed: at most `prefetch * batch_size` numbers.
+/// Ordered, it is a few hundred bytes. Unordered, samples that overtook others leave
+/// gaps, which are listed: mostly far fewer than the `prefetch * batch_size` that are
+/// under way at once.
 ///
 /// ```
 /// # let photos = infeed::doc::photos();
@@ -27,11 +33,10 @@ pub(super) const VERSION: u32 = 1;
 /// let builder = || Loader::folder(&photos).size(32, 32).batch_size(4).shuffle(7);
 /// let mut loader = builder().build()?;
 /// let batch = loader.epoch(0)?.next().unwrap()?;
-/// std::fs::write(&file, serde_json::to_vec(&batch.state()).unwrap()).unwrap();
+/// batch.state().save(&file)?;
 ///
 /// // In another process, with other threads or another batch size.
-/// let state: State = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-/// let mut loader = builder().batch_size(2).resume(state).build()?;
+/// let mut loader = builder().batch_size(2).resume(State::load(&file)?).build()?;
 /// let batch = loader.epoch(loader.first_epoch())?.next().unwrap()?;
 /// assert_eq!(batch.samples()[0].position(), 4);
 /// # Ok::<(), infeed::Error>(())
@@ -43,10 +48,15 @@ pub struct State {
     pub(super) position: u64,
     pub(super) batches: u64,
     pub(super) failed: u64,
+    pub(super) rowless: u64,
     /// This rank has nothing left of the epoch.
     pub(super) ended: bool,
     pub(super) seed: u64,
     pub(super) sampling: String,
+    /// Of all weights that it drew by; 0 without any.
+    #[serde(serialize_with = "write_hex", deserialize_with = "read_hex")]
+    pub(super) weights: u64,
+    /// [`Order::Unordered`] also where only a part of the epoch was.
     pub(super) order: Order,
     pub(super) batch_size: usize,
     pub(super) shard: Shard,
@@ -69,9 +79,11 @@ impl State {
             position: 0,
             batches: 0,
             failed: 0,
+            rowless: 0,
             ended: false,
             seed,
             sampling: sampling_words(config),
+            weights: 0,
             order,
             batch_size,
             shard,
@@ -82,10 +94,46 @@ impl State {
         }
     }
 
+    /// Writes it to a file as JSON. The file is whole at any moment: a process that
+    /// is killed leaves the state before, or this one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::System`](crate::ErrorKind::System), with the path, where the file
+    /// cannot be written.
+    pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
+        let mut file = Unfinished::unique(file.as_ref().to_owned())?;
+        let json = serde_json::to_vec_pretty(self).map_err(|error| file.failed(error))?;
+        file.writer.write_all(&json).map_err(|error| file.failed(error))?;
+        file.replace()
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Resume`](crate::ErrorKind::Resume), with the path, where there is
+    /// no state in the file.
+    pub fn load(file: impl AsRef<Path>) -> Result<Self> {
+        let file = file.as_ref();
+        let wrong = |error: &dyn std::fmt::Display| {
+            Error::resume(format!(
+                "{}: no state can be read: {error}. Give a file that a state was saved to",
+                file.display()
+            ))
+        };
+        let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
+        serde_json::from_slice(&bytes).map_err(|error| wrong(&error))
+    }
+
     /// The epoch that is under way.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// How much of the epoch's global order has been consumed, in samples of all

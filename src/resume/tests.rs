@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 
 use super::state::sampling_words;
 use super::*;
-use crate::config::{Config, Order, Resolved, Sampling, Shard, Uneven, Weights};
-use crate::plan::{Begun, Done, Plan, Planned, Step};
-use crate::source::{Index, Listing, Print};
+use crate::config::{Config, LastBatch, Order, Resolved, Sampling, Shard, Uneven, Weights};
+use crate::plan::{Begun, Done, Plan, Planned, Remaining, Step};
+use crate::source::{Index, Listed, Listing, Print};
 
 fn index(names: impl IntoIterator<Item = String>) -> Arc<Index> {
     let index = Index::new(Arc::new(Notify::new()));
@@ -175,6 +175,142 @@ proptest! {
     }
 }
 
+/// Every number of ranks, stopped after every turn, goes on as every other: what was
+/// not taken comes once, in order, whether by the state of one rank or of all.
+#[test]
+fn every_world_goes_on_as_every_other() {
+    for samples in (0..=500).step_by(23) {
+        let index = numbered(samples);
+        for world in 1..=7 {
+            let ranks: Vec<Resolved> = (0..world)
+                .map(|rank| config(Shard { rank, world }, Order::Ordered, Uneven::Pad))
+                .collect();
+            let length = Plan::new(&ranks[0]).length(samples);
+            for stop in 0..=length {
+                let states: Vec<State> =
+                    ranks.iter().map(|rank| stood(rank, stop, false, &index)).collect();
+                let taken = (stop * u64::from(world)).min(samples);
+                for other in 1..=7 {
+                    let resumes = [
+                        Resume::from_all(states.clone()),
+                        states[stop as usize % states.len()].clone().into(),
+                    ];
+                    for resume in resumes {
+                        let mut seen = vec![0_u8; samples as usize];
+                        for rank in 0..other {
+                            let shard = Shard { rank, world: other };
+                            let config = config(shard, Order::Ordered, Uneven::Pad);
+                            let plan = Plan::new(&config);
+                            let begun = begun(&resume, &config, &plan, &index).unwrap();
+                            plan.begun.get_or_init(|| begun);
+                            let own = left(&plan, 0, &index);
+                            assert!(own.is_sorted_by_key(|planned| planned.position));
+                            for planned in own.iter().filter(|planned| !planned.padding) {
+                                seen[planned.position as usize] += 1;
+                            }
+                        }
+                        let (before, after) = seen.split_at(taken as usize);
+                        assert!(before.iter().all(|&times| times == 0));
+                        assert!(after.iter().all(|&times| times == 1));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where one rank stands says where the others do only if all went in step, from the
+/// epoch's beginning.
+#[test]
+fn one_state_is_not_enough_after_an_unordered_part() {
+    let index = numbered(40);
+    let rank = |rank, world, order| config(Shard { rank, world }, order, Uneven::Pad);
+    let unordered = rank(0, 2, Order::Unordered);
+    let mut done = Done::default();
+    [0, 1, 4].into_iter().for_each(|turn| done.add(turn));
+    let saved = state(&unordered, &Begun::default(), &done, false, index.print());
+    let ordered = Resolved { batch_size: 2, ..rank(0, 2, Order::Ordered) };
+    let plan = Arc::new(Plan::new(&ordered));
+    plan.begun.get_or_init(|| {
+        begun(&saved.clone().into(), &ordered, &Plan::new(&ordered), &index).unwrap()
+    });
+    let mut tracker = Tracker::new(&ordered, Arc::clone(&plan), Arc::clone(&index));
+    tracker.begin(0);
+    let after = *tracker.batch(0, &[], 0);
+    let told = refusal(after.clone(), &rank(0, 1, Order::Ordered), &index);
+    assert!(told.contains("the states of all 2"), "{told}");
+    let told = refusal(after, &rank(1, 2, Order::Ordered), &index);
+    assert!(told.contains("no state of rank 1"), "{told}");
+}
+
+/// Turns that came to no row fill no batch.
+#[test]
+fn failed_samples_do_not_fill_the_last_batch() {
+    let index = numbered(10);
+    for (last_batch, whole) in [(LastBatch::Drop, 8), (LastBatch::Pad, 12), (LastBatch::Keep, 10)] {
+        let config = config(Shard::WHOLE, Order::Unordered, Uneven::Pad);
+        let config = Resolved { last_batch, batch_size: 4, ..config };
+        // A batch has come, and one sample has failed.
+        let mut done = Done::default();
+        done.up_to(5);
+        let saved = state(&config, &Begun::default(), &done, false, index.print());
+        let saved = State { rowless: 1, ..saved };
+        let plan = Plan::new(&config);
+        let begun = begun(&saved.into(), &config, &plan, &index).unwrap();
+        plan.begun.get_or_init(|| begun);
+        assert_eq!(left(&plan, 0, &index).len(), whole - 5, "{last_batch}");
+    }
+}
+
+#[test]
+fn a_state_changed_by_hand_is_refused() {
+    let index = numbered(40);
+    let config = config(Shard { rank: 0, world: 2 }, Order::Ordered, Uneven::Pad);
+    let saved = stood(&config, 8, false, &index);
+    let far = |mark| Remaining::new(mark, Vec::new());
+    for damaged in [
+        State { turns: far(1 << 40), ..saved.clone() },
+        State { turns: far(u64::MAX), ended: true, ..saved.clone() },
+        State { positions: far(1 << 40), ..saved.clone() },
+        State { epoch: u64::MAX, ..saved.clone() },
+    ] {
+        let told = refusal(damaged, &config, &index);
+        assert!(told.contains("damaged"), "{told}");
+    }
+}
+
+/// Weights by classes are another order when the classes are others.
+#[test]
+fn other_classes_are_another_order_under_weights() {
+    let listed = |labels: &[u32]| {
+        let index = Index::new(Arc::new(Notify::new()));
+        for (at, label) in labels.iter().enumerate() {
+            let path = at.to_string();
+            let sample = Listed::new(Path::new(&path)).label(*label);
+            assert!(Listing::new(&index).push_sample(sample).is_continue());
+        }
+        index.finish(Ok(()));
+        index
+    };
+    let sampling = Sampling::Weighted { weights: Weights::Balanced, samples: None };
+    let config = config(Shard::WHOLE, Order::Ordered, Uneven::Pad);
+    let config = Resolved { sampling, ..config };
+    let prepared = |index: &Index| {
+        let plan = Plan::new(&config);
+        plan.prepare(index);
+        plan
+    };
+    let then = listed(&[0, 0, 1, 1]);
+    let plan = Arc::new(prepared(&then));
+    let mut tracker = Tracker::new(&config, plan, Arc::clone(&then));
+    tracker.begin(0);
+    let saved = Resume::from(*tracker.batch(0, &[], 0));
+    assert!(begun(&saved, &config, &prepared(&then), &then).is_ok());
+    let now = listed(&[0, 0, 0, 1]);
+    let error = begun(&saved, &config, &prepared(&now), &now).unwrap_err();
+    assert!(error.to_string().contains("other weights, by other classes"), "{error}");
+}
+
 fn refusal(resume: impl Into<Resume>, config: &Resolved, index: &Index) -> String {
     let error = begun(&resume.into(), config, &Plan::new(config), index).unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Resume);
@@ -242,6 +378,10 @@ fn a_changed_source_is_refused_by_counts_or_by_names() {
     let whole = |epoch| Begun { epoch, ..Begun::default() };
     assert_eq!(goes_on(Changed::RestartEpoch, &now), whole(3));
     assert_eq!(goes_on(Changed::NextEpoch, &now), whole(4));
+    // What had ended does not come again.
+    let ended = State { ended: true, ..saved.clone() };
+    let resume = Resume::from(ended).allow_changed(Changed::RestartEpoch);
+    assert_eq!(begun(&resume, &config, &plan, &now).unwrap(), whole(4));
     // Unchanged, it goes on where it stood all the same.
     assert_eq!(goes_on(Changed::NextEpoch, &then).turns.mark(), 2);
 }

@@ -19,14 +19,16 @@ pub(crate) struct Tracker {
     begun: Begun,
     /// Keys of this run of the epoch.
     done: Done,
+    /// Of those, the ones that came to no row, unordered.
+    rowless: u64,
     digest: Digest,
 }
 
 impl Tracker {
     pub(crate) fn new(config: &Resolved, plan: Arc<Plan>, index: Arc<Index>) -> Self {
         let state = State::new(config);
-        let (begun, done, digest) = Default::default();
-        Tracker { state, plan, index, begun, done, digest }
+        let (begun, done, rowless, digest) = Default::default();
+        Tracker { state, plan, index, begun, done, rowless, digest }
     }
 
     /// Epoch `number` begins, or what is left of it.
@@ -34,7 +36,18 @@ impl Tracker {
         let begun = self.plan.begun.get().filter(|begun| begun.epoch == number);
         self.begun = begun.cloned().unwrap_or_else(|| Begun { epoch: number, ..Begun::default() });
         self.done = Done::default();
+        self.rowless = self.begun.rowless;
         self.digest = self.begun.digest;
+    }
+
+    /// Whether some of the epoch was delivered before this run of it.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.begun.positions.taken() + self.begun.turns.taken() > 0
+    }
+
+    /// What has been delivered of the epoch.
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// Batches of the epoch before this run of it.
@@ -57,6 +70,7 @@ impl Tracker {
     pub(crate) fn failed(&mut self, key: u64) {
         if self.state.order == Order::Unordered {
             self.done.add(key);
+            self.rowless += 1;
         }
     }
 
@@ -77,11 +91,15 @@ impl Tracker {
         }
         let (positions, turns) = (self.begun.positions.clone(), self.begun.turns.after(&self.done));
         let world = u64::from(self.state.shard.world);
+        let order = if self.begun.unordered { Order::Unordered } else { self.state.order };
         Box::new(State {
             epoch: self.begun.epoch,
             position: positions.taken() + turns.taken() * world,
             batches: self.begun.batches + number + 1,
             failed: self.begun.failed + failed,
+            rowless: self.rowless,
+            weights: self.plan.weights_hash().unwrap_or_default(),
+            order,
             ended: length.is_some_and(|length| self.done.count() >= length),
             positions,
             turns,

@@ -25,7 +25,7 @@ impl Print {
     pub(crate) fn add(&mut self, path: &Path, bytes: Option<u64>) {
         self.samples += 1;
         // An unknown size is none that a file can have.
-        let bytes = bytes.map_or(0, |bytes| bytes + 1);
+        let bytes = bytes.map_or(0, |bytes| bytes.saturating_add(1));
         self.hash = mix(mix(self.hash ^ name_hash(path, 0)) ^ bytes);
     }
 }

@@ -51,6 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         model.restore(&tensors)?;
         digest = Some(state.digest());
         train = train.resume(state);
+    } else if file.exists() {
+        // Of a run before, which `--resume` would take for this one's.
+        std::fs::remove_file(&file)?;
     }
     let mut train = train.build()?;
     let mut validation = builder(&folder).split(Split::validation(0.2)).build()?;

@@ -96,8 +96,15 @@ fn ranks(args: &args::Check) -> Outcome {
     let missing = whole
         .iter()
         .flatten()
-        .filter(|(number, _)| combined.iter().all(|(epoch, ..)| epoch != number));
-    equal &= missing.count() == 0 && !combined.is_empty();
+        .filter(|(number, _)| combined.iter().all(|(epoch, ..)| epoch != number))
+        .map(|(number, _)| *number);
+    let missing: Vec<u64> = missing.collect();
+    if ranks.iter().all(Vec::is_empty) {
+        return Err("the ranks have told of no epoch: nothing was left for them to do, or they \
+                    ended before its first batch"
+            .into());
+    }
+    equal &= missing.is_empty();
     let mut out = std::io::stdout().lock();
     if args.json {
         let epochs = combined.iter().map(|(epoch, digest, same)| {
@@ -127,6 +134,9 @@ fn ranks(args: &args::Check) -> Outcome {
                 "epoch {epoch}: {ranks} together {}, set {set:016x}{verdict}",
                 count(samples, "sample", "samples")
             )?;
+        }
+        for epoch in missing {
+            writeln!(out, "epoch {epoch}: no rank tells of it, and the one process does")?;
         }
     }
     Ok(if equal { Exit::Done } else { Exit::Failed })

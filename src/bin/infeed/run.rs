@@ -12,7 +12,7 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::state::{self, Keeper};
 use crate::stop::Interrupt;
-use crate::{Exit, Outcome};
+use crate::{Exit, Outcome, is_broken_pipe};
 
 pub(crate) fn run<T: Element>(args: &args::Run) -> Outcome {
     let Chosen { source, name } = args.knobs.images.choose(args.dir.as_deref())?;
@@ -127,16 +127,17 @@ impl<T: Element> Streaming<T> {
         };
         // Threads end before the summary claims that all is done.
         drop(self.loader);
-        if as_json {
-            report.print_json()?
-        } else {
-            report.print(digest)?
-        }
-        Ok(match (interrupted, failed) {
+        let exit = match (interrupted, failed) {
             (true, _) => Exit::Interrupted,
             (_, true) => Exit::Failed,
             _ => Exit::Done,
-        })
+        };
+        let printed = if as_json { report.print_json() } else { report.print(digest) };
+        match printed {
+            // Nobody reads it, which makes a failure no success.
+            Err(error) if is_broken_pipe(&error) => Ok(exit),
+            printed => printed.map(|()| exit).map_err(Into::into),
+        }
     }
 }
 

@@ -11,7 +11,6 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// Writes states as they come.
 pub(crate) struct Keeper {
     file: PathBuf,
-    temporary: PathBuf,
 }
 
 impl Keeper {
@@ -26,8 +25,7 @@ impl Keeper {
             )
             .into());
         }
-        let temporary = with_ending(&file, ".tmp");
-        Ok(Some(Keeper { file, temporary }))
+        Ok(Some(Keeper { file }))
     }
 
     /// The names of the samples, to say later what has changed. One rank is enough.
@@ -37,13 +35,7 @@ impl Keeper {
 
     /// Replaces the file, whole at any moment.
     pub(crate) fn keep(&self, state: &State) -> Result<()> {
-        let write = || {
-            std::fs::write(&self.temporary, serde_json::to_vec_pretty(state)?)?;
-            std::fs::rename(&self.temporary, &self.file)
-        };
-        write().map_err(|error: std::io::Error| {
-            format!("{}: the state cannot be written: {error}", self.file.display()).into()
-        })
+        Ok(state.save(&self.file)?)
     }
 }
 
@@ -51,8 +43,19 @@ impl Keeper {
 pub(crate) fn resume(args: &Resuming, shard: Shard) -> Result<Option<Resume>> {
     let files: Vec<PathBuf> = args.resume.iter().map(|file| for_rank(file, shard)).collect();
     let Some(first) = files.first() else { return Ok(None) };
-    let states: Result<Vec<State>> = files.iter().map(|file| read(file)).collect();
-    let mut resume = Resume::from_all(states?);
+    let own = files.len() == 1 && *first != args.resume[0];
+    let states = files.iter().map(State::load).collect::<std::result::Result<Vec<_>, _>>()?;
+    if let Some(state) = states.first().filter(|state| own && state.shard().world != shard.world) {
+        return Err(format!(
+            "--resume {}: {} ranks saved states, and {} go on; give the files of all, separated by \
+             commas",
+            args.resume[0].display(),
+            state.shard().world,
+            shard.world
+        )
+        .into());
+    }
+    let mut resume = Resume::from_all(states);
     let listing = listing(first);
     if listing.exists() {
         resume = resume.listing(listing);
@@ -62,14 +65,6 @@ pub(crate) fn resume(args: &Resuming, shard: Shard) -> Result<Option<Resume>> {
         Some(args::Changed::Restart) => resume.allow_changed(Changed::RestartEpoch),
         Some(args::Changed::Next) => resume.allow_changed(Changed::NextEpoch),
     }))
-}
-
-fn read(file: &Path) -> Result<State> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        format!("{}: no state can be read: {error}. Give what --state has kept", file.display())
-    };
-    let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
-    Ok(serde_json::from_slice(&bytes).map_err(|error| wrong(&error))?)
 }
 
 fn listing(state: &Path) -> PathBuf {

@@ -17,11 +17,21 @@ pub(super) enum Classes {
 
 impl Classes {
     pub(super) fn new(found: BTreeSet<String>) -> Self {
-        let numbers: Option<Vec<u32>> = found.iter().map(|class| number(class)).collect();
-        match numbers.and_then(|numbers| numbers.into_iter().max()) {
-            Some(largest) => Classes::Numbers(largest),
-            None => Classes::Names(found.into_iter().collect()),
+        let numbers: Vec<u32> = found.iter().filter_map(|class| number(class)).collect();
+        if numbers.len() == found.len() {
+            if let Some(largest) = numbers.into_iter().max() {
+                return Classes::Numbers(largest);
+            }
+        } else if !numbers.is_empty() {
+            let name = found.iter().find(|class| number(class).is_none());
+            tracing::warn!(
+                "{} of the list's {} classes are numbers, and {name:?} is not: all are taken as \
+                 names, and numbered in their order",
+                numbers.len(),
+                found.len()
+            );
         }
+        Classes::Names(found.into_iter().collect())
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -49,9 +59,9 @@ fn number(class: &str) -> Option<u32> {
     number.filter(|number| number.to_string() == class)
 }
 
-/// Whether a class reads as a number that cannot be one: below 0 or with nothing
-/// but zeros behind its point, as programs write numbers some of which are
-/// missing. Taken as a name, it would get another number unsaid.
+/// Whether a class reads as a number that cannot be one: below 0, of 2^31 or more, or
+/// with nothing but zeros behind its point, as programs write numbers some of which
+/// are missing. Taken as a name, it would get another number unsaid.
 pub(super) fn is_no_number(class: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (negative, rest) = match class.strip_prefix('-') {
@@ -60,7 +70,7 @@ pub(super) fn is_no_number(class: &str) -> bool {
     };
     match rest.split_once('.') {
         Some((whole, behind)) => digits(whole) && behind.bytes().all(|byte| byte == b'0'),
-        None => negative && digits(rest),
+        None => digits(rest) && (negative || (number(rest).is_none() && !rest.starts_with('0'))),
     }
 }
 
@@ -82,7 +92,7 @@ mod tests {
 
     #[test]
     fn anything_else_among_them_makes_them_names() {
-        for odd in ["a", "02", "2147483648", "1.5", "+1"] {
+        for odd in ["a", "02", "1.5", "+1"] {
             let mut expected = vec!["10", "2", odd];
             expected.sort_unstable();
             assert_eq!(classes(&["2", odd, "10"]).names(), expected);
@@ -100,10 +110,12 @@ mod tests {
 
     #[test]
     fn numbers_that_cannot_be_classes_are_known() {
-        for class in ["-1", "-20", "1.0", "3.", "-2.00"] {
+        for class in ["-1", "-20", "1.0", "3.", "-2.00", "2147483648", "99999999999999999999"] {
             assert!(is_no_number(class), "{class}");
         }
-        for class in ["1", "1.5", "a-1", "-", ".", "-a", "1.0.0", "n01440764", "v1.0"] {
+        for class in
+            ["1", "02", "2147483647", "1.5", "a-1", "-", ".", "-a", "1.0.0", "n01440764", "v1.0"]
+        {
             assert!(!is_no_number(class), "{class}");
         }
     }

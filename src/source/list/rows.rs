@@ -121,8 +121,8 @@ impl Survey {
         }
         let Some(class) = class else { return Ok(()) };
         if is_no_number(class) {
-            let expected = "expected a name, or a whole number from 0 on; leave it empty where \
-                            there is no class";
+            let expected = "expected a name, or a whole number from 0 to 2147483647; leave it \
+                            empty where there is no class";
             return Err(Wrong::value(line, "class", class, expected));
         }
         if !self.classes.contains(class) {

@@ -4,6 +4,9 @@ use csv::{ReaderBuilder, StringRecord};
 
 use super::rows::{COLUMNS, Each, Form, Row, Wrong, finite, line_breaks, misspelt};
 
+/// What others call what samples are told apart by, or what is predicted.
+const LABELS: [&str; 6] = ["category", "classes", "label", "labels", "target", "targets"];
+
 /// Where the columns are.
 struct Header {
     fields: usize,
@@ -22,7 +25,14 @@ pub(super) fn each_row(text: &str, separator: u8, each: &mut Each<'_>) -> Result
     let header = Header::new(line, &record, separator)?;
     let mut target = Vec::new();
     while let Some(line) = records.next(&mut record)? {
-        let row = header.row(line, &record, &mut target)?;
+        if record.len() == 1
+            && header.fields > 1
+            && record.iter().all(|cell| cell.trim().is_empty())
+        {
+            // A line of blanks.
+            continue;
+        }
+        let row = header.row(line, &record, records.quoted, &mut target)?;
         if each(&row)?.is_break() {
             break;
         }
@@ -54,6 +64,14 @@ impl Header {
             );
             return Err(Wrong::new(line, what));
         };
+        let label = names.iter().find(|name| LABELS.contains(&name.to_lowercase().as_str()));
+        if let (None, None, None, Some(label)) = (class, number, vector, label) {
+            let what = format!(
+                "no column `class`, `number` or `vector`, so `{label}` would not be used; rename \
+                 it to one of them"
+            );
+            return Err(Wrong::new(line, what));
+        }
         Ok(Header { fields: record.len(), path, class, number, vector })
     }
 
@@ -61,11 +79,14 @@ impl Header {
         &self,
         line: u64,
         record: &'a StringRecord,
+        quoted: bool,
         target: &'a mut Vec<f32>,
     ) -> Result<Row<'a>, Wrong> {
         if record.len() != self.fields {
+            let fields = if record.len() == 1 { "field" } else { "fields" };
             let what = format!(
-                "it has {} fields and the first line {}; quote fields that hold a separator",
+                "it has {} {fields} and the first line {}; quote fields that hold a separator, \
+                 with no blank before the quote",
                 record.len(),
                 self.fields
             );
@@ -92,6 +113,8 @@ impl Header {
             }
         };
         let path = record.get(self.path).unwrap_or_default();
+        // The blank behind a comma; one that is quoted is meant.
+        let path = if quoted { path } else { path.trim() };
         Ok(Row { line, path, class: cell(self.class), form, target })
     }
 }
@@ -128,6 +151,8 @@ struct Records<'a> {
     /// `line` is the line of the byte `at`.
     at: usize,
     line: u64,
+    /// There is a quote in the last record.
+    quoted: bool,
 }
 
 impl<'a> Records<'a> {
@@ -137,7 +162,7 @@ impl<'a> Records<'a> {
             .has_headers(false)
             .flexible(true)
             .from_reader(text.as_bytes());
-        Records { text, separator, reader, at: 0, line: 1 }
+        Records { text, separator, reader, at: 0, line: 1, quoted: false }
     }
 
     /// The next record's line. The reader's own is where it began to look, which
@@ -155,31 +180,51 @@ impl<'a> Records<'a> {
             Ok(false) => return Ok(None),
             Err(error) => return Err(Wrong::new(self.line, error.to_string())),
         }
-        let at_end = self.reader.position().byte() as usize == bytes.len();
-        if at_end && ends_quoted(&bytes[start..], self.separator) {
-            let what = "a quote is opened and never closed; close it, or double a quote that is \
-                        meant";
-            return Err(Wrong::new(self.line, what));
+        let end = self.reader.position().byte() as usize;
+        self.quoted = bytes[start..end].contains(&b'"');
+        match quotes(&bytes[start..end], self.separator) {
+            // Readers of tables let both pass, and with them rows, or all from there on.
+            Quotes::Open if end == bytes.len() => {
+                let what = "a quote is opened and never closed; close it, or double a quote that \
+                            is meant";
+                Err(Wrong::new(self.line, what))
+            }
+            Quotes::TextBehind => {
+                let what = "there is text behind a closing quote; double a quote that is meant, \
+                            and quote the whole field";
+                Err(Wrong::new(self.line, what))
+            }
+            Quotes::Open | Quotes::Good => Ok(Some(self.line)),
         }
-        Ok(Some(self.line))
     }
 }
 
-/// Whether the last field of `record` is still quoted at its end. Readers of
-/// tables let that pass, and with it all rows from there on.
-fn ends_quoted(record: &[u8], separator: u8) -> bool {
+/// How the quotes of a record are.
+enum Quotes {
+    Good,
+    /// The last field is still quoted at the end.
+    Open,
+    /// A quoted field goes on behind its closing quote.
+    TextBehind,
+}
+
+fn quotes(record: &[u8], separator: u8) -> Quotes {
     enum At {
         Start,
         Plain,
         Quoted,
         Quote,
     }
-    let end = record.iter().fold(At::Start, |at, &byte| match (at, byte) {
-        (At::Quoted, b'"') => At::Quote,
-        (At::Quoted, _) | (At::Start | At::Quote, b'"') => At::Quoted,
-        (_, b'\r' | b'\n') => At::Start,
-        (_, byte) if byte == separator => At::Start,
-        _ => At::Plain,
-    });
-    matches!(end, At::Quoted)
+    let mut at = At::Start;
+    for &byte in record {
+        at = match (at, byte) {
+            (At::Quoted, b'"') => At::Quote,
+            (At::Quoted, _) | (At::Start | At::Quote, b'"') => At::Quoted,
+            (_, b'\r' | b'\n') => At::Start,
+            (_, byte) if byte == separator => At::Start,
+            (At::Quote, _) => return Quotes::TextBehind,
+            _ => At::Plain,
+        };
+    }
+    if matches!(at, At::Quoted) { Quotes::Open } else { Quotes::Good }
 }

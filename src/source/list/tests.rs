@@ -131,11 +131,33 @@ fn a_wrong_row_of_a_table_names_its_line() {
         "it has a number, and line 2 has a vector",
     );
     says("l.csv", "path,class\na,b,c\n", 2, "it has 3 fields and the first line 2");
-    says("l.csv", "path,class\n\"a\n\n\",b\nc\n", 5, "it has 1 fields");
+    says("l.csv", "path,class\n\"a\n\n\",b\nc\n", 5, "it has 1 field and");
     says("l.csv", "path,class\na,1\nb,-1\n", 3, "class = \"-1\"");
     says("l.csv", "path,class\na,0.0\n", 2, "class = \"0.0\"");
     says("l.csv", "path,class\na,b\nc,\"d\ne,f\ng,h\n", 3, "never closed");
+    // Two rows that would be one, and one with more than it says.
+    says("l.csv", "path,class\na,\"b\nc,\"d\"\ne,f\n", 2, "text behind a closing quote");
+    says("l.csv", "path,class\na,b\nc,\"d\"e\n", 3, "text behind a closing quote");
+    says("l.csv", "path,class\na,b\n\"c\"d,e\n", 3, "text behind a closing quote");
+    says("l.csv", "path,class\na,4294967296\n", 2, "class = \"4294967296\"");
+    says("l.csv", "path,Label\na,4\n", 1, "`Label` would not be used; rename it");
     says("l.csv", "path,class\na,b\n\"c\"\"d,e\n", 3, "never closed");
+}
+
+#[test]
+fn blanks_around_values_are_left_out() {
+    for (table, expected) in [
+        ("class,path\ncat, a.ppm \n  \ndog,b.ppm\n", ["a.ppm", "b.ppm"]),
+        ("class,path\ncat,\" a.ppm\"\ndog, b.ppm\n", [" a.ppm", "b.ppm"]),
+    ] {
+        let mut found = Vec::new();
+        let each = &mut |row: &rows::Row<'_>| {
+            found.push(row.path.to_owned());
+            Ok(ControlFlow::Continue(()))
+        };
+        separated::each_row(table, b',', each).unwrap();
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]
@@ -156,6 +178,8 @@ fn a_wrong_row_as_json_names_its_line() {
     );
     says("{\"path\":\"a\",\"class\":-1,\"number\":1}", "class = \"-1\"");
     says("{\"path\":\"a\",\"class\":1.0,\"number\":1}", "class = \"1.0\"");
+    says("{\"path\":\"a\",\"class\":1.5,\"number\":1}", "class = \"1.5\"");
+    says("{\"path\":\"a\",\"class\":2147483648,\"number\":1}", "class = \"2147483648\"");
     says("{\"path\":\"a\",\"number\":\"1\"}", "number = \"1\": expected a number");
     says("{\"path\":\"a\",\"number\":NaN}", "at character");
     says("{\"path\":\"a\",\"number\":1e40}", "finite");
