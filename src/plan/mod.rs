@@ -58,9 +58,9 @@ pub(crate) struct Begun {
     pub(crate) batches: u64,
     /// Samples of the epoch that failed on it.
     pub(crate) failed: u64,
-    /// Turns of those that are not left that came to no row, unordered: the rows
-    /// that were delivered are so many fewer.
-    pub(crate) rowless: u64,
+    /// Turns that were done before batches had the size that they have: the last
+    /// batch fills up, or is dropped, as if they had begun there.
+    pub(crate) batched_from: u64,
     /// A part was delivered unordered since the ranks are as many as they are:
     /// where one stands says nothing about the others.
     pub(crate) unordered: bool,
@@ -158,11 +158,15 @@ impl Plan {
     pub(crate) fn length_of(&self, number: u64, samples: u64) -> u64 {
         match self.begun(number) {
             None => self.length(samples),
-            Some(Begun { positions, turns, rowless, .. }) => {
-                let turns_of_all = self.shared(positions.count(self.positions(samples)));
-                // A batch fills up with rows, and a whole epoch counts the turns of
-                // samples that fail among them.
-                self.filled(turns.count(turns_of_all) + rowless).saturating_sub(*rowless)
+            Some(Begun { positions, turns, batched_from, .. }) => {
+                let of_all = self.shared(positions.count(self.positions(samples)));
+                let batched = self.filled(of_all.saturating_sub(*batched_from));
+                let left = (batched_from + batched).saturating_sub(turns.taken());
+                match self.last_batch {
+                    LastBatch::Drop => left,
+                    // Padding that came early, unordered, takes the place of nothing.
+                    LastBatch::Keep | LastBatch::Pad => left.max(turns.count(of_all)),
+                }
             }
         }
     }

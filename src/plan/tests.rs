@@ -215,7 +215,12 @@ fn resumed_with_every_batch_size() {
                 {
                     let resumed = Plan { last_batch: last, ..plan(after, 1, 0, Uneven::Pad) };
                     let stood = Remaining::new(stop as u64, Vec::new());
-                    resumed.begun.get_or_init(|| Begun { turns: stood, ..Begun::default() });
+                    let batched_from = if after == before { 0 } else { stop as u64 };
+                    resumed.begun.get_or_init(|| Begun {
+                        turns: stood,
+                        batched_from,
+                        ..Begun::default()
+                    });
                     let length = resumed.length_of(0, samples) as usize;
                     let expected = match last {
                         LastBatch::Keep => left.len(),

@@ -47,7 +47,7 @@ pub(crate) fn begun(
     possible(states, positions)?;
     if over {
         let own = states.iter().find(|state| state.shard == config.shard);
-        let own = own.map_or_else(|| whole(epoch), continued);
+        let own = own.map_or_else(|| whole(epoch), |own| continued(own, config));
         return Ok(Begun { positions: Remaining::default(), turns: Remaining::nothing(), ..own });
     }
     // A rank may have ended the epoch before, and not begun this one.
@@ -65,14 +65,17 @@ fn whole(epoch: u64) -> Begun {
 }
 
 /// What a rank has left of the epoch in which it stood.
-fn continued(state: &State) -> Begun {
+fn continued(state: &State, config: &Resolved) -> Begun {
     Begun {
         epoch: state.epoch,
         positions: state.positions.clone(),
         turns: state.turns.clone(),
         batches: state.batches,
         failed: state.failed,
-        rowless: state.rowless,
+        batched_from: match state.batch_size == config.batch_size {
+            true => state.batched_from,
+            false => state.turns.taken(),
+        },
         unordered: state.order == Order::Unordered,
         digest: state.digest,
     }
@@ -137,7 +140,11 @@ fn possible(states: &[State], positions: u64) -> Result<()> {
         let padded = (state.batch_size as u64).saturating_add(1).saturating_mul(world);
         let end = positions.saturating_add(padded);
         let stands = state.turns.mark().saturating_mul(world);
-        if stands > end || state.positions.mark() > end || state.epoch == u64::MAX {
+        if stands > end
+            || state.positions.mark() > end
+            || state.batched_from > state.turns.taken()
+            || state.epoch == u64::MAX
+        {
             return Err(Error::resume(format!(
                 "the state stands at sample {} of {positions} in epoch {}: it is damaged. Give one \
                  as it was saved",
@@ -181,10 +188,10 @@ fn left(states: &[State], epoch: u64, config: &Resolved, positions: u64) -> Resu
     match (same_world, of_rank) {
         // A rank that has ended the epoch before has not begun this one.
         (true, Some(own)) if own.epoch != epoch => return Ok(whole(epoch)),
-        (true, Some(own)) => return Ok(continued(own)),
+        (true, Some(own)) => return Ok(continued(own, config)),
         (true, None) if states.len() == 1 && first.order == Order::Ordered => {
-            let (failed, rowless, digest) = Default::default();
-            return Ok(Begun { failed, rowless, digest, ..continued(first) });
+            let (failed, digest) = Default::default();
+            return Ok(Begun { failed, digest, ..continued(first, config) });
         }
         (true, None) => {
             return Err(Error::resume(format!(

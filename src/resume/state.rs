@@ -48,7 +48,6 @@ pub struct State {
     pub(super) position: u64,
     pub(super) batches: u64,
     pub(super) failed: u64,
-    pub(super) rowless: u64,
     /// This rank has nothing left of the epoch.
     pub(super) ended: bool,
     pub(super) seed: u64,
@@ -59,6 +58,8 @@ pub struct State {
     /// [`Order::Unordered`] also where only a part of the epoch was.
     pub(super) order: Order,
     pub(super) batch_size: usize,
+    /// Turns that were done before batches had this size.
+    pub(super) batched_from: u64,
     pub(super) shard: Shard,
     /// Positions of the epoch that were left when the ranks became as many as
     /// `shard` says.
@@ -79,13 +80,13 @@ impl State {
             position: 0,
             batches: 0,
             failed: 0,
-            rowless: 0,
             ended: false,
             seed,
             sampling: sampling_words(config),
             weights: 0,
             order,
             batch_size,
+            batched_from: 0,
             shard,
             positions: Remaining::default(),
             turns: Remaining::default(),

@@ -243,9 +243,9 @@ fn one_state_is_not_enough_after_an_unordered_part() {
     assert!(told.contains("no state of rank 1"), "{told}");
 }
 
-/// Turns that came to no row fill no batch.
+/// Unordered, what failed is no part of a batch, and the epoch is no longer for it.
 #[test]
-fn failed_samples_do_not_fill_the_last_batch() {
+fn failed_samples_do_not_lengthen_an_epoch() {
     let index = numbered(10);
     for (last_batch, whole) in [(LastBatch::Drop, 8), (LastBatch::Pad, 12), (LastBatch::Keep, 10)] {
         let config = config(Shard::WHOLE, Order::Unordered, Uneven::Pad);
@@ -254,7 +254,6 @@ fn failed_samples_do_not_fill_the_last_batch() {
         let mut done = Done::default();
         done.up_to(5);
         let saved = state(&config, &Begun::default(), &done, false, index.print());
-        let saved = State { rowless: 1, ..saved };
         let plan = Plan::new(&config);
         let begun = begun(&saved.into(), &config, &plan, &index).unwrap();
         plan.begun.get_or_init(|| begun);
@@ -272,6 +271,7 @@ fn a_state_changed_by_hand_is_refused() {
         State { turns: far(1 << 40), ..saved.clone() },
         State { turns: far(u64::MAX), ended: true, ..saved.clone() },
         State { positions: far(1 << 40), ..saved.clone() },
+        State { batched_from: 9, ..saved.clone() },
         State { epoch: u64::MAX, ..saved.clone() },
     ] {
         let told = refusal(damaged, &config, &index);

@@ -19,16 +19,14 @@ pub(crate) struct Tracker {
     begun: Begun,
     /// Keys of this run of the epoch.
     done: Done,
-    /// Of those, the ones that came to no row, unordered.
-    rowless: u64,
     digest: Digest,
 }
 
 impl Tracker {
     pub(crate) fn new(config: &Resolved, plan: Arc<Plan>, index: Arc<Index>) -> Self {
         let state = State::new(config);
-        let (begun, done, rowless, digest) = Default::default();
-        Tracker { state, plan, index, begun, done, rowless, digest }
+        let (begun, done, digest) = Default::default();
+        Tracker { state, plan, index, begun, done, digest }
     }
 
     /// Epoch `number` begins, or what is left of it.
@@ -36,7 +34,6 @@ impl Tracker {
         let begun = self.plan.begun.get().filter(|begun| begun.epoch == number);
         self.begun = begun.cloned().unwrap_or_else(|| Begun { epoch: number, ..Begun::default() });
         self.done = Done::default();
-        self.rowless = self.begun.rowless;
         self.digest = self.begun.digest;
     }
 
@@ -70,7 +67,6 @@ impl Tracker {
     pub(crate) fn failed(&mut self, key: u64) {
         if self.state.order == Order::Unordered {
             self.done.add(key);
-            self.rowless += 1;
         }
     }
 
@@ -97,7 +93,7 @@ impl Tracker {
             position: positions.taken() + turns.taken() * world,
             batches: self.begun.batches + number + 1,
             failed: self.begun.failed + failed,
-            rowless: self.rowless,
+            batched_from: self.begun.batched_from,
             weights: self.plan.weights_hash().unwrap_or_default(),
             order,
             ended: length.is_some_and(|length| self.done.count() >= length),
