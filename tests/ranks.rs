@@ -187,6 +187,52 @@ fn fewer_ranks_go_on_from_all_states() {
     assert!(text(&shown.stdout).contains("epoch 1: 2 ranks together 60 samples"));
 }
 
+/// One rank has begun an epoch that the other has not: what it tells of the one before
+/// is no part of it.
+#[test]
+fn a_digest_is_of_one_epoch() {
+    let (root, out) = (pictures(43), tempfile::tempdir().unwrap());
+    let state = out.path().join("state-{rank}.json");
+    let state = state.to_str().unwrap();
+    for (shard, epochs) in [("0/2", "2"), ("1/2", "1")] {
+        let more = ["--shard", shard, "--epochs", epochs, "--state", state];
+        assert!(infeed(&flags(root.path()), &more).status.success());
+    }
+    let files = format!("{},{}", state.replace("{rank}", "0"), state.replace("{rank}", "1"));
+    let rest = infeed(&flags(root.path()), &["--json", "--epochs", "2", "--resume", &files]);
+    let whole = infeed(&flags(root.path()), &["--json", "--epochs", "2"]);
+    let (rest, whole) = (digests(&json(&rest)), digests(&json(&whole)));
+    assert_eq!(rest.len(), 1);
+    assert_eq!((&rest[0]["set"], &rest[0]["samples"]), (&whole[1]["set"], &whole[1]["samples"]));
+
+    // A file for each rank is no state of other ranks.
+    let other = infeed(&flags(root.path()), &["--shard", "0/3", "--resume", state]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(text(&other.stderr).contains("2 ranks saved states, and 3 go on"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_state_replaces_files_alone() {
+    let (root, out) = (pictures(8), tempfile::tempdir().unwrap());
+    let (file, link) = (out.path().join("state.json"), out.path().join("link.json"));
+    std::fs::write(&file, "before").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let run = infeed(&flags(root.path()), &["--state", link.to_str().unwrap()]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    assert!(link.is_symlink());
+    assert_eq!(infeed::State::load(&file).unwrap().epoch(), 0);
+    let folder = out.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let run = infeed(&flags(root.path()), &["--state", folder.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("folder: it is not a file"), "{}", text(&run.stderr));
+    // Nothing else is left behind.
+    let names = std::fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = names.filter(|name| name.to_str().unwrap().contains("tmp")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn a_state_that_does_not_fit_is_refused_with_what_has_changed() {
     let (root, out) = (pictures(20), tempfile::tempdir().unwrap());

@@ -13,8 +13,8 @@ use common::oracle::{Item, Row};
 use common::scripted::{Act, Scripted, Walk};
 use common::within;
 use infeed::{
-    Batch, Digest, ErrorKind, LastBatch, Loader, LoaderBuilder, OnError, Order, Resume, Sampling,
-    State, Uneven,
+    Batch, Digest, Error, ErrorKind, LastBatch, Loader, LoaderBuilder, OnError, Order, Resume,
+    Sampling, State, Uneven,
 };
 use proptest::prelude::*;
 
@@ -151,11 +151,11 @@ fn a_resumed_run_is_the_rest_of_the_run() {
 /// Ordered, any other batch size goes on with the very next sample.
 #[test]
 fn a_resumed_run_may_have_another_batch_size() {
-    let cases = (work(&[SKIP]), speed(), 1_usize..9, any::<proptest::sample::Index>());
-    check(128, cases, |watch, (mut work, speed, size, stop)| {
+    let cases = (work(&[REPLACE]), speed(), 1_usize..9, 0_u32..4, any::<proptest::sample::Index>());
+    check(128, cases, |watch, (mut work, speed, size, rank, stop)| {
         work.last = LastBatch::Keep;
-        work.policy = REPLACE;
-        let mut loader = builder(&source(&work, speed), &work, speed, 0).build().unwrap();
+        let rank = rank % work.world;
+        let mut loader = builder(&source(&work, speed), &work, speed, rank).build().unwrap();
         watch.on(&loader);
         let whole = run(&mut loader, 0..1);
         drop(loader);
@@ -166,7 +166,7 @@ fn a_resumed_run_may_have_another_batch_size() {
         let state = kept(&whole[stop].1.as_ref().unwrap().0);
         let other = Work { batch_size: size, ..work.clone() };
         let mut loader =
-            builder(&source(&other, speed), &other, speed, 0).resume(state).build().unwrap();
+            builder(&source(&other, speed), &other, speed, rank).resume(state).build().unwrap();
         watch.on(&loader);
         let rest = run(&mut loader, 0..1);
         assert_eq!(rows(&rest), rows(&whole[stop + 1..]));
@@ -195,31 +195,32 @@ fn ranks_go_on_as_other_ranks() {
         any::<bool>(),
     );
     check(192, cases, |watch, (mut work, speed, world, stops, unordered)| {
-        // Skipping would end ranks apart, unordered.
+        // Skipping would end ranks apart, unordered; failures are told, and passed over.
         if unordered {
-            work.acts.fill(Act::Good);
             work.policy = OnError::Fail;
         }
         (work.last, work.uneven) = (LastBatch::Keep, Uneven::Pad);
         let order = if unordered { Order::Unordered } else { Order::Ordered };
-        let (mut states, mut delivered, mut digests) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut states, mut delivered) = (Vec::new(), Vec::new());
+        let told = |item: &Result<Batch<u8>, Error>| {
+            !item.as_ref().is_err_and(|error| error.kind() == ErrorKind::Sample)
+        };
         for rank in 0..work.world {
             let mut loader =
                 builder(&source(&work, speed), &work, speed, rank).order(order).build().unwrap();
             watch.on(&loader);
             let mut last = None;
-            for item in loader.epoch(2).unwrap().take(stops[rank as usize] + 1) {
+            let items = loader.epoch(2).unwrap();
+            for item in items.filter(told).take(stops[rank as usize] + 1) {
                 // A batch of which every sample failed ends the run.
                 let Ok(batch) = item else { return };
-                last = Some((batch.state(), batch.digest()));
+                last = Some(batch.state());
                 delivered.extend(Item::from(Ok(batch)).rows().to_vec());
             }
-            let Some((state, digest)) = last else { return };
+            let Some(state) = last else { return };
             states.push(kept(&state));
-            digests.push(digest);
         }
         let next = Work { world, ..work.clone() };
-        let same = world == work.world;
         let mut finals = Vec::new();
         for rank in 0..world {
             let resume = Resume::from_all(states.clone());
@@ -229,19 +230,13 @@ fn ranks_go_on_as_other_ranks() {
                 .build()
                 .unwrap();
             watch.on(&loader);
-            let mut last = if same { Some(digests[rank as usize]) } else { None };
-            for item in loader.epoch(2).unwrap() {
+            let mut epoch = loader.epoch(2).unwrap();
+            for item in epoch.by_ref().filter(told) {
                 let Ok(batch) = item else { return };
-                last = Some(batch.digest());
                 delivered.extend(Item::from(Ok(batch)).rows().to_vec());
             }
-            // A rank without a batch has nothing to tell; what the ranks before had
-            // delivered is told by the first.
-            match last {
-                Some(digest) => finals.push(digest),
-                None if rank == 0 => finals.push(Digest::combined(digests.clone())),
-                None => {}
-            }
+            // Also of a rank that had nothing left.
+            finals.push(epoch.stats().digest);
         }
         let good = |at: &u64| !work.acts[*at as usize].fails();
         let expected: BTreeMap<u64, u32> =
@@ -258,7 +253,7 @@ fn ranks_go_on_as_other_ranks() {
         let mut loader = builder(&source(&whole, speed), &whole, speed, 0).build().unwrap();
         watch.on(&loader);
         let mut single = Digest::default();
-        for item in loader.epoch(2).unwrap() {
+        for item in loader.epoch(2).unwrap().filter(told) {
             let Ok(batch) = item else { return };
             single = batch.digest();
         }

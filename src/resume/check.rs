@@ -47,7 +47,8 @@ pub(crate) fn begun(
     possible(states, positions)?;
     if over {
         let own = states.iter().find(|state| state.shard == config.shard);
-        let own = own.map_or_else(|| whole(epoch), |own| continued(own, config));
+        let of_others = || Begun { digest: of_all_digests(states, epoch, config), ..whole(epoch) };
+        let own = own.map_or_else(of_others, |own| continued(own, config));
         return Ok(Begun { positions: Remaining::default(), turns: Remaining::nothing(), ..own });
     }
     // A rank may have ended the epoch before, and not begun this one.
@@ -202,14 +203,7 @@ fn left(states: &[State], epoch: u64, config: &Resolved, positions: u64) -> Resu
         (false, _) => {}
     }
     if all {
-        let digest = match shard.rank {
-            // A rank that has not begun the epoch tells of the one before.
-            0 => {
-                let began = states.iter().filter(|state| state.epoch == epoch);
-                Digest::combined(began.map(|state| state.digest))
-            }
-            _ => Digest::default(),
-        };
+        let digest = of_all_digests(states, epoch, config);
         let positions = of_all(states, epoch, positions);
         return Ok(Begun { epoch, positions, digest, ..Begun::default() });
     }
@@ -228,6 +222,13 @@ fn left(states: &[State], epoch: u64, config: &Resolved, positions: u64) -> Resu
         first.shard.world,
         have.join(", ")
     )))
+}
+
+/// What other ranks had delivered of the epoch, which the first of the new ones tells.
+fn of_all_digests(states: &[State], epoch: u64, config: &Resolved) -> Digest {
+    // A rank that has not begun the epoch tells of the one before.
+    let began = states.iter().filter(|state| state.epoch == epoch && config.shard.rank == 0);
+    Digest::combined(began.map(|state| state.digest))
 }
 
 /// The positions that none of the ranks has consumed.
