@@ -27,8 +27,8 @@ pub struct Coverage {
     pub world: u32,
     /// Epoch by epoch.
     pub epochs: Vec<EpochCoverage>,
-    /// Samples that an epoch may leave out, by `uneven` and `last_batch`.
-    pub may_be_left_out: u64,
+    /// Samples that an epoch leaves out, by `uneven` and `last_batch`.
+    pub left_out: u64,
     /// Whether samples are drawn with replacement, so that they come as often as
     /// they come.
     pub drawn: bool,
@@ -64,7 +64,7 @@ impl Coverage {
     pub fn is_exact(&self) -> bool {
         self.epochs.iter().all(|epoch| {
             let equal = epoch.batches.windows(2).all(|pair| pair[0] == pair[1]);
-            let once = epoch.repeatedly == 0 && epoch.never <= self.may_be_left_out;
+            let once = epoch.repeatedly == 0 && epoch.never == self.left_out;
             equal && (once || self.drawn)
         })
     }
@@ -93,17 +93,21 @@ impl Coverage {
         else {
             return Err(Error::config("world", 0, "expected at least 1 rank"));
         };
-        let world = u64::from(shard.world);
-        let dropped = match (uneven, last_batch) {
-            (_, LastBatch::Drop) => world * (*batch_size as u64) - 1,
-            (Uneven::Drop, _) => world - 1,
-            (Uneven::Pad, _) => 0,
+        let (world, size) = (u64::from(shard.world), *batch_size as u64);
+        let each = match uneven {
+            Uneven::Drop => samples / world,
+            Uneven::Pad => samples.div_ceil(world),
+        };
+        let each = match last_batch {
+            LastBatch::Keep => each,
+            LastBatch::Drop => each / size * size,
+            LastBatch::Pad => each.next_multiple_of(size),
         };
         Ok(Coverage {
             samples,
             world: shard.world,
             epochs: epochs.map(|epoch| of_epoch(&plans, epoch, &index)).collect(),
-            may_be_left_out: dropped,
+            left_out: samples.saturating_sub(each * world),
             drawn: matches!(sampling, Sampling::Weighted { .. }),
         })
     }

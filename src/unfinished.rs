@@ -19,7 +19,9 @@ pub(crate) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Under the name `.NAME.tmp` beside `path` until it is finished.
+    /// Under the name `.NAME.tmp` beside `path` until it is finished: what a killed process
+    /// leaves is found, and replaced.
+    #[cfg(feature = "export")]
     pub(crate) fn create(path: PathBuf) -> Result<Self> {
         Self::named(path, String::new())
     }

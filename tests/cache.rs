@@ -18,7 +18,7 @@ use infeed::source::{Admission, Fingerprint, Listing, ReadFuture, Source};
 use infeed::stats::CacheStats;
 use infeed::{
     Cache, Cause, Color, Element, Filter, Fit, LastBatch, Layout, Loader, LoaderBuilder, OnError,
-    Order, bf16, f16,
+    Order, Split, bf16, f16,
 };
 use tempfile::TempDir;
 
@@ -103,6 +103,29 @@ fn until_finished(dir: &TempDir) {
 
 fn disk(dir: &TempDir) -> Cache {
     Cache::disk(dir.path(), 1 << 30)
+}
+
+/// A training and a validation that share the folder share nothing else: both are warm
+/// afterwards.
+#[test]
+fn each_side_of_a_split_has_a_file_of_its_own() {
+    within(|_| {
+        let (root, dir) = (pictures(), tempfile::tempdir().unwrap());
+        let run = |split: Split| {
+            let builder = Loader::folder(root.path()).size(20, 16).split(split).cache(disk(&dir));
+            let mut loader = builder.build().unwrap();
+            let rows = rows(&mut loader, 0).len() as u64;
+            (rows, counts(&loader))
+        };
+        let sides = [Split::train(0.6), Split::validation(0.4)];
+        let cold = sides.clone().map(run);
+        assert_eq!(cold[0].0 + cold[1].0, SAMPLES);
+        let warm = sides.map(run);
+        assert_eq!(files(dir.path()).len(), 2);
+        for (rows, counts) in warm {
+            assert!(rows > 0 && counts == (rows, 0), "{counts:?} of {rows}");
+        }
+    });
 }
 
 // ---- the same bytes

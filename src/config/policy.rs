@@ -231,8 +231,8 @@ pub enum Cache {
         /// At most so many bytes; part of the memory bound.
         limit: u64,
     },
-    /// In one file below a folder, which later runs with the same source and the
-    /// same pixels use again, several at a time. Samples that have changed since,
+    /// In one file below a folder, which later runs with the same source (or side of its
+    /// split) and the same pixels use again, several at a time. Samples that have changed since,
     /// by size or time of change, are decoded anew, and so is whatever is
     /// damaged. Each run looks at each sample once.
     ///

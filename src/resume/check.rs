@@ -37,11 +37,16 @@ pub(crate) fn begun(
                  what it was, or say with allow_changed how to go on"
             )));
         };
-        return Ok(match changed {
+        let next = match changed {
             // What has ended is not begun again.
-            Changed::RestartEpoch if !over => whole(epoch),
-            Changed::RestartEpoch | Changed::NextEpoch => whole(epoch + 1),
-        });
+            Changed::RestartEpoch if !over => epoch,
+            Changed::RestartEpoch | Changed::NextEpoch => epoch + 1,
+        };
+        tracing::warn!(
+            "the source has changed since the state was saved: {difference}; epoch {next} begins \
+             with the samples that there are now"
+        );
+        return Ok(whole(next));
     }
     let positions = plan.positions(index.progress().listed);
     possible(states, positions)?;

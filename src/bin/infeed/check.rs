@@ -63,10 +63,12 @@ fn print(
             }
         }
     }
-    let verdict = match (exact, coverage.drawn, coverage.may_be_left_out) {
+    let verdict = match (exact, coverage.drawn, coverage.left_out) {
         (true, true, _) => "drawn with replacement; every rank has as many batches",
         (true, false, 0) => "every sample comes exactly once in every epoch",
-        (true, false, _) => "no sample comes twice in an epoch; drop leaves out the last ones",
+        (true, false, _) => {
+            "every sample comes exactly once in an epoch, but for the last, which drop leaves out"
+        }
         (false, ..) if coverage.samples == 0 => "there is no sample",
         (false, ..) => "not every sample comes exactly once",
     };

@@ -21,7 +21,9 @@ pub(crate) fn run<T: Element>(args: &args::Run) -> Outcome {
     if let Some(resume) = state::resume(&args.resuming, args.knobs.shard())? {
         builder = builder.resume(resume);
     }
-    let mut streaming = Streaming::start(builder.failures_kept(usize::MAX).build()?, name)?;
+    let built = builder.failures_kept(usize::MAX).build();
+    let loader = built.map_err(|error| state::with_files(error, &args.resuming))?;
+    let mut streaming = Streaming::start(loader, name)?;
     if let Some(keeper) = &keeper {
         keeper.keep_listing(&streaming.loader)?;
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use infeed::{Changed, Element, Loader, Resume, Shard, State};
+use infeed::{Changed, Element, Error, ErrorKind, Loader, Resume, Shard, State};
 
 use crate::args::{self, Resuming};
 
@@ -65,6 +65,15 @@ pub(crate) fn resume(args: &Resuming, shard: Shard) -> Result<Option<Resume>> {
         Some(args::Changed::Restart) => resume.allow_changed(Changed::RestartEpoch),
         Some(args::Changed::Next) => resume.allow_changed(Changed::NextEpoch),
     }))
+}
+
+/// Why the loader cannot be built, with the files where they are the reason.
+pub(crate) fn with_files(error: Error, args: &Resuming) -> Box<dyn std::error::Error> {
+    if error.kind() != ErrorKind::Resume {
+        return error.into();
+    }
+    let files: Vec<String> = args.resume.iter().map(|file| file.display().to_string()).collect();
+    format!("--resume {}: {error}", files.join(",")).into()
 }
 
 fn listing(state: &Path) -> PathBuf {

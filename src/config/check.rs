@@ -1,0 +1,285 @@
+//! What each knob may be, alone and beside the others.
+
+use std::time::Duration;
+
+use super::{
+    Budget, Cache, Color, Config, Fit, Normalize, OnError, Order, Sampling, Size, Split, Subset,
+    refuse,
+};
+use crate::cache;
+use crate::element::{Dtype, Element};
+use crate::error::Result;
+
+/// Beyond it a deadline may not be a point in time any more.
+const MAX_READ_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Threads beyond this are a mistyped number, not a machine.
+const MAX_THREADS: usize = 4_096;
+/// Of an epoch of weighted sampling: more would last for centuries, and what is
+/// counted in batches and ranks has room.
+const MOST_SAMPLES: u64 = 1 << 48;
+
+impl Config {
+    pub(super) fn check<T: Element>(&self) -> Result<()> {
+        self.split.as_ref().map_or(Ok(()), Split::check)?;
+        self.subset.as_ref().map_or(Ok(()), Subset::check)?;
+        if self.batch_size == 0 || self.batch_size > 1 << 20 {
+            return refuse("batch_size", self.batch_size, "expected 1 to 1048576 samples");
+        }
+        let Size { width, height } = self.size;
+        if width == 0 || height == 0 || width > 65_535 || height > 65_535 {
+            return refuse("size", self.size, "expected 1 to 65535 pixels a side");
+        }
+        if let Fit::Crop { shorter: Some(shorter) } = self.fit
+            && (shorter < width.max(height) || shorter > 65_535)
+        {
+            let reason = format!(
+                "the shorter side must be at least the larger side of the size, {}, and at most \
+                 65535, or the cut would reach beyond the picture",
+                width.max(height)
+            );
+            return refuse("fit", self.fit, reason);
+        }
+        self.check_sampling()?;
+        self.check_augmentation()?;
+        self.check_normalize::<T>()?;
+        self.check_limits()?;
+        self.check_on_error()?;
+        self.check_cache()?;
+        if self.threads > MAX_THREADS {
+            return refuse("threads", self.threads, "expected 0 (one per core) to 4096");
+        }
+        if self.readers > MAX_THREADS {
+            return refuse("readers", self.readers, "expected 0 (choose) to 4096");
+        }
+        if self.prefetch > 1 << 16 {
+            return refuse("prefetch", self.prefetch, "expected 0 (choose) to 65536 batches");
+        }
+        if self.held_batches == 0 || self.held_batches > 1 << 20 {
+            return refuse("held_batches", self.held_batches, "expected 1 to 1048576");
+        }
+        if self.read_timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return refuse("read_timeout", "0", "expected a positive duration, or none");
+        }
+        if let Some(timeout) = self.read_timeout.filter(|timeout| *timeout > MAX_READ_TIMEOUT) {
+            let reason = "expected at most a year, or none to wait for ever";
+            return refuse("read_timeout", format_args!("{timeout:?}"), reason);
+        }
+        Ok(())
+    }
+
+    fn check_sampling(&self) -> Result<()> {
+        let shard = self.shard.clone()?;
+        if let Err(reason) = shard.check() {
+            return refuse("shard", shard, reason);
+        }
+        let skips = matches!(self.on_error, OnError::Skip { .. });
+        if shard.world > 1 && self.order == Order::Unordered && skips {
+            let reason = "unordered, a rank on which samples are skipped has fewer batches than \
+                          the others, which then wait for it. Replace failed samples, or choose \
+                          the order ordered";
+            return refuse("on_error", self.on_error, reason);
+        }
+        let Sampling::Weighted { weights, samples } = &self.sampling else { return Ok(()) };
+        if *samples == Some(0) {
+            return refuse("sampling", &self.sampling, "expected at least 1 sample in an epoch");
+        }
+        if samples.is_some_and(|samples| samples > MOST_SAMPLES) {
+            let reason = format!("expected at most {MOST_SAMPLES} samples in an epoch");
+            return refuse("sampling", &self.sampling, reason);
+        }
+        if !weights.given().iter().all(|weight| weight.is_finite() && *weight >= 0.0) {
+            let reason = "expected weights that are finite numbers, 0 or more";
+            return refuse("sampling", &self.sampling, reason);
+        }
+        Ok(())
+    }
+
+    fn check_normalize<T: Element>(&self) -> Result<()> {
+        let Normalize { mean, std } = self.normalize;
+        if self.color == Color::Grey && [mean, std].iter().any(|c| c[1..] != [c[0]; 2]) {
+            let reason = "grey batches have one channel: give it one mean and one deviation, three \
+                          times";
+            return refuse("normalize", format_args!("{mean:?}, {std:?}"), reason);
+        }
+        if T::DTYPE == Dtype::U8 && self.normalize != Normalize::UNIT {
+            let reason = "u8 batches hold the levels as they are; leave mean and std out, or \
+                          choose the element type f32";
+            return refuse("normalize", format_args!("{mean:?}, {std:?}"), reason);
+        }
+        if !mean.iter().all(|mean| mean.is_finite()) {
+            return refuse("normalize", format_args!("mean {mean:?}"), "expected finite numbers");
+        }
+        if !std.iter().all(|&std| std.is_finite() && std > 0.0) {
+            return refuse("normalize", format_args!("std {std:?}"), "expected positive numbers");
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<()> {
+        if let Some(bytes) = self.max_file_bytes
+            && (bytes == 0 || bytes > 1 << 40)
+        {
+            return refuse("max_file_bytes", bytes, "expected 1 byte to 1 TiB");
+        }
+        if let Some(pixels) = self.max_pixels
+            && (pixels == 0 || pixels > 1 << 33)
+        {
+            return refuse("max_pixels", pixels, "expected 1 to 8589934592 pixels");
+        }
+        if self.max_side == 0 || self.max_side > 1 << 20 {
+            return refuse("max_side", self.max_side, "expected 1 to 1048576 pixels");
+        }
+        if self.max_scans == 0 {
+            return refuse("max_scans", self.max_scans, "expected at least 1 scan");
+        }
+        Ok(())
+    }
+
+    fn check_cache(&self) -> Result<()> {
+        let random = matches!(self.fit, Fit::RandomCrop { .. });
+        match self.cache_side {
+            Some(side) if !random => {
+                let reason = "only random crops are cut from a scaled picture; with this fit the \
+                              finished rows are cached. Leave it out";
+                return refuse("cache_side", side, reason);
+            }
+            Some(side) if side == 0 || side > 65_535 => {
+                return refuse("cache_side", side, "expected 1 to 65535 pixels");
+            }
+            None if random && self.cache != Cache::None => {
+                let reason = "random crops differ from epoch to epoch, so whole pictures would be \
+                              cached: say with cache_side to how many pixels their shorter side is \
+                              scaled, which changes results";
+                return refuse("cache", &self.cache, reason);
+            }
+            _ => {}
+        }
+        let pixels = self.kept_bytes();
+        let (limit, least) = match &self.cache {
+            Cache::None => return Ok(()),
+            Cache::Memory { limit } => (*limit, cache::memory_bytes(pixels)),
+            Cache::Disk { limit, .. } => (*limit, cache::file_bytes(pixels)),
+        };
+        if limit < least || limit > 1 << 50 {
+            let reason = format!("expected {least} bytes, which one picture takes there, to 1 PiB");
+            return refuse("cache", &self.cache, reason);
+        }
+        Ok(())
+    }
+
+    fn check_on_error(&self) -> Result<()> {
+        if let OnError::Replace { attempts, .. } = self.on_error
+            && (attempts == 0 || attempts > 1_000)
+        {
+            return refuse(
+                "on_error",
+                format_args!("replace, {attempts} attempts"),
+                "expected 1 to 1000 attempts",
+            );
+        }
+        if let Budget::Fraction(fraction) = self.on_error.budget()
+            && !(0.0..=1.0).contains(&fraction)
+        {
+            return refuse("max_failures", self.on_error.budget(), "expected 0% to 100%");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    fn refused(change: impl FnOnce(&mut Config)) -> Error {
+        let mut config = Config::default();
+        change(&mut config);
+        config.resolve::<f32>().unwrap_err()
+    }
+
+    #[test]
+    fn the_defaults_resolve() {
+        let resolved = Config::default().resolve::<f32>().unwrap();
+        assert_eq!(resolved.batch_size, 32);
+        assert_eq!(resolved.prefetch, 2);
+        assert!(resolved.threads >= 1);
+    }
+
+    #[test]
+    fn every_wrong_value_names_its_field() {
+        assert_eq!(refused(|c| c.split = Some(Split::train(f64::NAN))).field(), Some("split"));
+        assert_eq!(refused(|c| c.split = Some(Split::validation(0.0))).field(), Some("split"));
+        assert_eq!(refused(|c| c.split = Some(Split::train(1.1))).field(), Some("split"));
+        assert_eq!(refused(|c| c.subset = Some(Subset::new([]))).field(), Some("subset"));
+        let twice = refused(|c| c.subset = Some(Subset::new([4, 1, 4])));
+        assert!(twice.to_string().starts_with("subset = 4: it is there twice"), "{twice}");
+        assert_eq!(refused(|c| c.batch_size = 0).field(), Some("batch_size"));
+        assert_eq!(refused(|c| c.size.width = 0).field(), Some("size"));
+        assert_eq!(refused(|c| c.fit = Fit::Crop { shorter: Some(511) }).field(), Some("fit"));
+        assert_eq!(refused(|c| c.normalize.std[1] = 0.0).field(), Some("normalize"));
+        assert_eq!(refused(|c| c.normalize.mean[1] = f32::NAN).field(), Some("normalize"));
+        assert_eq!(refused(|c| c.max_pixels = Some(0)).field(), Some("max_pixels"));
+        assert_eq!(refused(|c| c.max_file_bytes = Some(0)).field(), Some("max_file_bytes"));
+        assert_eq!(refused(|c| c.max_side = 0).field(), Some("max_side"));
+        assert_eq!(refused(|c| c.max_scans = 0).field(), Some("max_scans"));
+        assert_eq!(refused(|c| c.threads = 1 << 20).field(), Some("threads"));
+        assert_eq!(refused(|c| c.readers = 1 << 20).field(), Some("readers"));
+        assert_eq!(refused(|c| c.prefetch = 1 << 20).field(), Some("prefetch"));
+        assert_eq!(refused(|c| c.held_batches = 0).field(), Some("held_batches"));
+        assert_eq!(
+            refused(|c| c.read_timeout = Some(Duration::ZERO)).field(),
+            Some("read_timeout")
+        );
+        for (scale, ratio) in [
+            ((0.0, 1.0), (1.0, 1.0)),
+            ((0.5, 0.4), (1.0, 1.0)),
+            ((0.5, 1.1), (1.0, 1.0)),
+            ((0.5, 1.0), (0.0, 1.0)),
+            ((0.5, 1.0), (2.0, 1.0)),
+            ((0.5, 1.0), (1.0, f32::INFINITY)),
+            ((f32::NAN, 1.0), (1.0, 1.0)),
+        ] {
+            assert_eq!(refused(|c| c.fit = Fit::RandomCrop { scale, ratio }).field(), Some("fit"));
+        }
+        let grey = refused(|c| (c.color, c.normalize) = (Color::Grey, Normalize::IMAGENET));
+        assert_eq!(grey.field(), Some("normalize"));
+        let attempts = OnError::Replace { attempts: 0, max_failures: Budget::Unlimited };
+        assert_eq!(refused(|c| c.on_error = attempts).field(), Some("on_error"));
+        let share = OnError::Skip { max_failures: Budget::Fraction(1.5) };
+        assert_eq!(refused(|c| c.on_error = share).field(), Some("max_failures"));
+    }
+
+    #[test]
+    fn a_cache_of_random_crops_says_what_it_keeps() {
+        let random = |c: &mut Config| c.fit = Fit::random_crop();
+        let cached = |c: &mut Config| c.cache = Cache::memory(1 << 30);
+        let error = refused(|c| {
+            random(c);
+            cached(c);
+        });
+        assert_eq!(error.field(), Some("cache"));
+        assert!(error.to_string().contains("cache_side"), "{error}");
+        for side in [0, 1 << 16] {
+            let error = refused(|c| {
+                random(c);
+                c.cache_side = Some(side);
+            });
+            assert_eq!(error.field(), Some("cache_side"));
+        }
+        let error = refused(|c| {
+            cached(c);
+            c.cache_side = Some(256);
+        });
+        assert_eq!(error.field(), Some("cache_side"));
+        for cache in [Cache::memory(100_000), Cache::disk("x", 100_000), Cache::memory(u64::MAX)] {
+            assert_eq!(refused(|c| c.cache = cache).field(), Some("cache"));
+        }
+    }
+
+    #[test]
+    fn levels_are_not_normalised() {
+        let config = Config { normalize: Normalize::IMAGENET, ..Config::default() };
+        assert_eq!(config.resolve::<u8>().unwrap_err().field(), Some("normalize"));
+        assert!(config.resolve::<f32>().is_ok());
+    }
+}
