@@ -118,7 +118,7 @@ fn each_side_of_a_split_has_a_file_of_its_own() {
             (rows, counts(&loader))
         };
         let sides = [Split::train(0.6), Split::validation(0.4)];
-        let cold = sides.clone().map(run);
+        let cold = sides.map(run);
         assert_eq!(cold[0].0 + cold[1].0, SAMPLES);
         let warm = sides.map(run);
         assert_eq!(files(dir.path()).len(), 2);
