@@ -1,5 +1,6 @@
 //! One builder for every knob.
 
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -150,13 +151,17 @@ impl<T: Element> LoaderBuilder<T> {
     /// of it. Changes the type, and the scale of `u8`.
     ///
     /// Comes before [`after_resize`](Self::after_resize), whose transforms are of
-    /// the type's rows; the other way around is refused when the loader is built.
+    /// the type's rows; another type behind it is refused when the loader is built.
     pub fn dtype<U: Element>(self) -> LoaderBuilder<U> {
         let LoaderBuilder { source, decoder, mut config, before, after, resume, .. } = self;
-        if !after.is_empty() {
-            config.augmentation.forgotten = Some(T::DTYPE);
-        }
-        let (after, element) = (Vec::new(), PhantomData);
+        let (some, after) = (!after.is_empty(), Box::new(after) as Box<dyn Any>);
+        let after = after.downcast().map(|of_same_type| *of_same_type).unwrap_or_else(|_| {
+            if some {
+                config.augmentation.forgotten = Some(T::DTYPE);
+            }
+            Vec::new()
+        });
+        let element = PhantomData;
         LoaderBuilder { source, decoder, config, before, after, resume, element }
     }
 

@@ -350,6 +350,9 @@ fn what_cannot_work_is_refused() {
     let error = late.build().unwrap_err();
     assert_eq!(error.field(), Some("after_resize"));
     assert!(error.to_string().contains("call dtype first"), "{error}");
+    // The same type is no other.
+    let same = builder(&root).after_resize(shuffled::<f32>).dtype::<f32>();
+    assert_eq!(same.resolve().unwrap().after_resize, 1);
 }
 
 /// Adds the sample's position, which only a transform object is told.
