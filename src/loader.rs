@@ -164,6 +164,11 @@ impl<T: Element> Loader<T> {
         if let Some(resume) = resume {
             let Shared { plan, index, config, .. } = &*loader.shared;
             index.wait_for_end()?;
+            // The granter does it too, but the states are compared now.
+            plan.prepare(index);
+            if let Some(error) = plan.error() {
+                return Err(error);
+            }
             let begun = begun(&resume, config, plan, index)?;
             plan.begun.get_or_init(|| begun);
         }

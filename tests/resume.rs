@@ -376,6 +376,29 @@ fn a_state_at_the_end_of_an_epoch_begins_the_next() {
     });
 }
 
+/// Drawn by weights, the rest of an epoch is what it would have been, however soon the
+/// loader is asked after the walk.
+#[test]
+fn a_weighted_epoch_resumes() {
+    within(|watch| {
+        let source = Scripted::good(3_000);
+        let weights: Vec<f64> = (0..3_000).map(|at| f64::from(at % 7)).collect();
+        let weights = infeed::Weights::samples(weights);
+        let sampling = Sampling::Weighted { weights, samples: Some(40) };
+        let builder = || source.loader().sampling(sampling.clone()).batch_size(8);
+        let mut loader = builder().build().unwrap();
+        watch.on(&loader);
+        let whole = run(&mut loader, 2..4);
+        for stop in 0..5 {
+            let state = kept(&whole[stop].1.as_ref().unwrap().0);
+            let mut resumed = builder().resume(state).build().unwrap();
+            watch.on(&resumed);
+            let first = resumed.first_epoch();
+            assert_eq!(rows(&run(&mut resumed, first..4)), rows(&whole[stop + 1..]));
+        }
+    });
+}
+
 /// A rank without samples has an epoch of no batches.
 #[test]
 fn an_empty_rank_ends_at_once() {

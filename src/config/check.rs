@@ -10,6 +10,8 @@ use crate::cache;
 use crate::element::{Dtype, Element};
 use crate::error::Result;
 
+/// Samples of a batch.
+pub(crate) const MOST_IN_A_BATCH: usize = 1 << 20;
 /// Beyond it a deadline may not be a point in time any more.
 const MAX_READ_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Threads beyond this are a mistyped number, not a machine.
@@ -22,7 +24,7 @@ impl Config {
     pub(super) fn check<T: Element>(&self) -> Result<()> {
         self.split.as_ref().map_or(Ok(()), Split::check)?;
         self.subset.as_ref().map_or(Ok(()), Subset::check)?;
-        if self.batch_size == 0 || self.batch_size > 1 << 20 {
+        if self.batch_size == 0 || self.batch_size > MOST_IN_A_BATCH {
             return refuse("batch_size", self.batch_size, "expected 1 to 1048576 samples");
         }
         let Size { width, height } = self.size;

@@ -22,6 +22,7 @@ use serde::{Serialize, Serializer};
 pub(crate) use augment::Augmentation;
 pub use augment::{Erase, Jitter};
 pub use bound::MemoryBound;
+pub(crate) use check::MOST_IN_A_BATCH;
 pub use pixels::{Color, CropRatio, CropScale, Filter, Fit, Layout, Normalize, Size};
 pub use policy::{Budget, Cache, LastBatch, Limits, OnError, Order};
 pub use sampling::{Sampling, Weights};

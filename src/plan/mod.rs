@@ -182,7 +182,7 @@ impl Plan {
     }
 
     /// Turns of each rank when all of them take `positions`.
-    fn shared(&self, positions: u64) -> u64 {
+    pub(crate) fn shared(&self, positions: u64) -> u64 {
         let world = u64::from(self.shard.world);
         match self.uneven {
             Uneven::Drop => positions / world,

@@ -28,7 +28,10 @@ struct Plain {
 }
 
 /// More ranks than that are not looked for.
-const LARGEST_STEP: u64 = 64;
+const LARGEST_STEP: u64 = 1 << 16;
+
+/// Ranks that are behind, of which as many are looked for.
+const BEHIND: usize = 64;
 
 /// No more can be missing in a state that was not tampered with.
 const MOST_MISSING: u64 = 1 << 24;
@@ -36,8 +39,11 @@ const MOST_MISSING: u64 = 1 << 24;
 impl From<Remaining> for Plain {
     fn from(remaining: Remaining) -> Self {
         let missing = &remaining.missing[..];
-        // A longer step pays only where there is much to shorten.
-        let steps = 1..=if missing.len() < 8 { 1 } else { LARGEST_STEP };
+        // The step is how far it is from a position to the next of the same rank. Where
+        // there is little to shorten it is not looked for.
+        let looked_at = if missing.len() < 8 { 0 } else { BEHIND.min(missing.len() - 1) };
+        let others = missing.iter().skip(1).take(looked_at).map(|other| other - missing[0]);
+        let steps = std::iter::once(1).chain(others.filter(|step| *step <= LARGEST_STEP));
         let runs = steps.map(|step| (step, runs(missing, step)));
         let (step, missing) = runs.min_by_key(|(_, runs)| runs.len()).unwrap_or((1, Vec::new()));
         Plain { mark: remaining.mark, step, missing }
@@ -242,19 +248,20 @@ mod tests {
         }
     }
 
-    /// Of seven ranks some are a few batches of 64 behind: a run for each.
+    /// Of several ranks some are a few batches behind: a run for each.
     #[test]
     fn ranks_behind_others_are_a_few_runs() {
-        let (world, batch) = (7, 64);
-        let behind = [(1, 2), (4, 1), (6, 5)];
-        let mark = 10 * batch * world;
-        let missing = |position: &u64| {
-            let (turn, rank) = (position / world, position % world);
-            behind.iter().any(|&(slow, batches)| rank == slow && turn >= (10 - batches) * batch)
-        };
-        let remaining = Remaining::new(mark, (0..mark).filter(missing).collect());
-        let written = serde_json::to_string(&remaining).unwrap();
-        assert!(written.len() < 100, "{written}");
-        assert_eq!(serde_json::from_str::<Remaining>(&written).unwrap(), remaining);
+        for (world, batch) in [(7, 64), (300, 32)] {
+            let behind = [(1, 2), (4, 1), (6, 5)];
+            let mark = 10 * batch * world;
+            let missing = |position: &u64| {
+                let (turn, rank) = (position / world, position % world);
+                behind.iter().any(|&(slow, batches)| rank == slow && turn >= (10 - batches) * batch)
+            };
+            let remaining = Remaining::new(mark, (0..mark).filter(missing).collect());
+            let written = serde_json::to_string(&remaining).unwrap();
+            assert!(written.len() < 100, "{written}");
+            assert_eq!(serde_json::from_str::<Remaining>(&written).unwrap(), remaining);
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::state::{VERSION, sampling_words};
 use super::{Changed, Resume, State, listing};
-use crate::config::{Order, Resolved};
+use crate::config::{LastBatch, MOST_IN_A_BATCH, Order, Resolved};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::plan::{Begun, Plan, Remaining};
@@ -62,7 +62,7 @@ pub(crate) fn begun(
             "the states are of several epochs. Give those that the ranks saved at the same time",
         ));
     }
-    left(states, epoch, config, positions)
+    left(states, epoch, config, plan, positions)
 }
 
 /// The whole of an epoch.
@@ -142,8 +142,8 @@ fn other(what: &str, saved: &dyn std::fmt::Display, now: &dyn std::fmt::Display)
 fn possible(states: &[State], positions: u64) -> Result<()> {
     for state in states {
         let world = u64::from(state.shard.world);
-        // Padding fills up the ranks, and the last batch of each.
-        let padded = (state.batch_size as u64).saturating_add(1).saturating_mul(world);
+        // Padding fills up the ranks, and the last batch of each, whatever size it once had.
+        let padded = (MOST_IN_A_BATCH as u64 + 1) * world;
         let end = positions.saturating_add(padded);
         let stands = state.turns.mark().saturating_mul(world);
         if stands > end
@@ -186,7 +186,13 @@ fn changed(state: &State, index: &Index, plan: &Plan) -> Option<String> {
 }
 
 /// What is left of the epoch, by states that agree; it has so many `positions`.
-fn left(states: &[State], epoch: u64, config: &Resolved, positions: u64) -> Result<Begun> {
+fn left(
+    states: &[State],
+    epoch: u64,
+    config: &Resolved,
+    plan: &Plan,
+    positions: u64,
+) -> Result<Begun> {
     let (first, shard) = (&states[0], config.shard);
     let of_rank = states.iter().find(|state| state.shard == shard);
     let same_world = first.shard.world == shard.world;
@@ -194,7 +200,18 @@ fn left(states: &[State], epoch: u64, config: &Resolved, positions: u64) -> Resu
     match (same_world, of_rank) {
         // A rank that has ended the epoch before has not begun this one.
         (true, Some(own)) if own.epoch != epoch => return Ok(whole(epoch)),
-        (true, Some(own)) => return Ok(continued(own, config)),
+        (true, Some(own)) => {
+            let turns = plan.shared(own.positions.count(positions));
+            let padded = config.last_batch == LastBatch::Pad || own.turns.mark() > turns;
+            if padded && own.order == Order::Unordered && own.batch_size != config.batch_size {
+                return Err(Error::resume(format!(
+                    "the epoch went on unordered in batches of {}, and what fills up the last one \
+                     may have come already. Use that batch size until the epoch's end",
+                    own.batch_size
+                )));
+            }
+            return Ok(continued(own, config));
+        }
         (true, None) if states.len() == 1 && first.order == Order::Ordered => {
             let (failed, digest) = Default::default();
             return Ok(Begun { failed, digest, ..continued(first, config) });

@@ -70,6 +70,12 @@ pub struct State {
     pub(super) source: Print,
 }
 
+/// What all versions of a state have.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 impl State {
     /// Of a loader that has done nothing yet.
     pub(super) fn new(config: &Resolved) -> Self {
@@ -124,7 +130,14 @@ impl State {
             ))
         };
         let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
-        serde_json::from_slice(&bytes).map_err(|error| wrong(&error))
+        serde_json::from_slice(&bytes).map_err(|error| {
+            // A state of another version may have other parts.
+            let version = serde_json::from_slice::<Versioned>(&bytes).map(|state| state.version);
+            match version.is_ok_and(|version| version != VERSION) {
+                true => wrong(&"another version of infeed has saved it"),
+                false => wrong(&error),
+            }
+        })
     }
 
     /// The epoch that is under way.

@@ -261,6 +261,32 @@ fn failed_samples_do_not_lengthen_an_epoch() {
     }
 }
 
+/// What fills up the last batch may come before what is slow: then the epoch ends by the
+/// batches that it began with, lest ranks have unequally many.
+#[test]
+fn early_padding_keeps_the_size_of_a_batch() {
+    let index = numbered(10);
+    let config = config(Shard::WHOLE, Order::Unordered, Uneven::Pad);
+    let config = Resolved { last_batch: LastBatch::Pad, batch_size: 4, ..config };
+    let mut done = Done::default();
+    (4..12).for_each(|turn| done.add(turn));
+    let saved = state(&config, &Begun::default(), &done, false, index.print());
+    let plan = Plan::new(&config);
+    let begun = begun(&saved.clone().into(), &config, &plan, &index).unwrap();
+    plan.begun.get_or_init(|| begun);
+    let positions = left(&plan, 0, &index).iter().map(|p| p.position).collect::<Vec<_>>();
+    assert_eq!(positions, [0, 1, 2, 3]);
+    for last_batch in [LastBatch::Pad, LastBatch::Keep] {
+        let other = Resolved { batch_size: 3, last_batch, ..config.clone() };
+        let told = refusal(saved.clone(), &other, &index);
+        assert!(told.contains("in batches of 4"), "{told}");
+    }
+    // Of other ranks than before, each takes its part of what has not come.
+    let one = Resolved { shard: Shard { rank: 0, world: 2 }, batch_size: 3, ..config };
+    let plan = Plan::new(&one);
+    assert!(super::begun(&Resume::from_all([saved]), &one, &plan, &index).is_ok());
+}
+
 #[test]
 fn a_state_changed_by_hand_is_refused() {
     let index = numbered(40);

@@ -46,7 +46,7 @@ struct Arguments {
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { common } = Arguments::parse();
     let folder = common.pictures(SEED)?;
-    let run = common.path("burn");
+    let run = common.path("infeed-burn-run");
     let checkpoints = Checkpoints::new(run.join("checkpoint"));
     let states = States::default();
 

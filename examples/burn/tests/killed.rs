@@ -22,10 +22,17 @@ fn killed_twice_and_resumed_it_ends_as_if_it_had_not_been() {
     let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let expected = start(whole.path(), false).finish();
 
-    // In the second epoch, and in the one after.
+    // In the second epoch, and in the one after, once there is a checkpoint of the one before.
     let per_epoch = expected.steps / EPOCHS;
-    assert_eq!(start(killed.path(), false).kill_after(per_epoch + 2).signal(), Some(9));
-    assert_eq!(start(killed.path(), true).kill_after(per_epoch + 2).signal(), Some(9));
+    let saved = |epoch: usize| {
+        let folder = killed.path().join("infeed-burn-run/checkpoint");
+        let records = ["model", "optim", "scheduler"].map(|name| format!("{name}-{epoch}.bpk"));
+        let mut files = records.iter().map(String::as_str).chain(["state-{epoch}.json"]);
+        files.all(|file| folder.join(file.replace("{epoch}", &epoch.to_string())).exists())
+    };
+    let first = start(killed.path(), false).kill_after(per_epoch + 2, || saved(1));
+    let second = start(killed.path(), true).kill_after(2, || saved(2));
+    assert_eq!([first, second].map(|status| status.signal()), [Some(9); 2]);
     let last = start(killed.path(), true).finish();
     assert_eq!(last.proof, expected.proof);
     // It has not begun again.

@@ -24,8 +24,8 @@ fn killed_twice_and_resumed_it_ends_as_if_it_had_not_been() {
 
     // The second time in the last epoch, of which the digest tells.
     let second = expected.steps / EPOCHS * (EPOCHS - 1) - 2;
-    assert_eq!(start(killed.path(), false).kill_after(3).signal(), Some(9));
-    assert_eq!(start(killed.path(), true).kill_after(second).signal(), Some(9));
+    assert_eq!(start(killed.path(), false).kill_after(3, || true).signal(), Some(9));
+    assert_eq!(start(killed.path(), true).kill_after(second, || true).signal(), Some(9));
     let last = start(killed.path(), true).finish();
     assert_eq!(last.proof, expected.proof);
     // It has not begun again.

@@ -50,10 +50,10 @@ impl Run {
     }
 
     /// Kills it, without a chance to put anything in order, some time after it has
-    /// told of `count` steps.
-    pub fn kill_after(mut self, count: usize) -> ExitStatus {
+    /// told of `count` steps and `then` is true.
+    pub fn kill_after(mut self, count: usize, then: impl Fn() -> bool) -> ExitStatus {
         let mut seen = 0;
-        while seen < count {
+        while seen < count || !then() {
             let line = self.line().expect("it is killed before its end");
             seen += usize::from(line.starts_with(self.step));
         }

@@ -41,7 +41,8 @@ use rows::{Each, Survey, Wrong};
 ///   or a line break are quoted. `.tsv` is the same with tabs.
 /// * `.jsonl`, `.ndjson`: one JSON object a line.
 ///
-/// Columns, or keys, in any order; others are ignored:
+/// Columns, or keys, in any order; others are ignored (a table that has a `label` or a
+/// `target` and none of these beside the path is refused):
 ///
 /// * `path`: the image file, absolute or relative to the list's own folder
 ///   ([`relative_to`](List::relative_to) names another). A path may come several
