@@ -108,23 +108,27 @@ fn disk(dir: &TempDir) -> Cache {
 /// A training and a validation that share the folder share nothing else: both are warm
 /// afterwards.
 #[test]
-fn each_side_of_a_split_has_a_file_of_its_own() {
+fn each_part_of_a_source_has_a_file_of_its_own() {
     within(|_| {
         let (root, dir) = (pictures(), tempfile::tempdir().unwrap());
-        let run = |split: Split| {
-            let builder = Loader::folder(root.path()).size(20, 16).split(split).cache(disk(&dir));
+        let run = |builder: LoaderBuilder| {
+            let builder = builder.size(20, 16).cache(disk(&dir));
             let mut loader = builder.build().unwrap();
             let rows = rows(&mut loader, 0).len() as u64;
             (rows, counts(&loader))
         };
-        let sides = [Split::train(0.6), Split::validation(0.4)];
-        let cold = sides.map(run);
-        assert_eq!(cold[0].0 + cold[1].0, SAMPLES);
-        let warm = sides.map(run);
-        assert_eq!(files(dir.path()).len(), 2);
-        for (rows, counts) in warm {
+        let parts = || {
+            let all = || Loader::folder(root.path());
+            let split = [Split::train(0.6), Split::validation(0.4)].map(|side| all().split(side));
+            let fold = [0, 1].map(|fold| all().subset((fold..SAMPLES).step_by(2)));
+            split.into_iter().chain(fold).map(run).collect::<Vec<_>>()
+        };
+        let cold: u64 = parts().iter().map(|(rows, _)| rows).sum();
+        assert_eq!(cold, 2 * SAMPLES);
+        for (rows, counts) in parts() {
             assert!(rows > 0 && counts == (rows, 0), "{counts:?} of {rows}");
         }
+        assert_eq!(files(dir.path()).len(), 4);
     });
 }
 

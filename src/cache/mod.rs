@@ -349,14 +349,11 @@ fn words(config: &Resolved, root: &Path, decoder: &str) -> String {
         Some(side) if *color == Color::Grey => format!("side {side}, grey"),
         Some(side) => format!("side {side}"),
     };
-    // Each side of a split has a file of its own: their samples have the same places, and
+    // Each part of a source has a file of its own: their samples have the same places, and
     // one would write over the other's.
-    let part = match (&config.split, config.subset) {
-        (None, None) => "all".to_owned(),
-        (Some(split), None) => split.to_string(),
-        (None, Some(count)) => format!("{count} samples"),
-        (Some(split), Some(count)) => format!("{split}, {count} samples"),
-    };
+    let split = config.split.map(|split| split.to_string());
+    let subset = config.subset_hash.map(|hash| format!("subset {hash:016x}"));
+    let part = [split, subset].into_iter().flatten().collect::<Vec<_>>().join(", ");
     format!(
         "infeed {}\nsource {}\npart {part}\ndecoder {decoder}\n{pixels}\nfilter {filter}\n\
          max_file_bytes {}\nmax_pixels {}\nmax_side {}\nmax_scans {}\n",

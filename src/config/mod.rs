@@ -135,6 +135,9 @@ pub struct Resolved {
     pub split: Option<Split>,
     /// How many samples of the source were chosen by index.
     pub subset: Option<usize>,
+    /// A hash of their indices.
+    #[serde(skip)]
+    pub(crate) subset_hash: Option<u64>,
     /// Samples in a batch.
     pub batch_size: usize,
     /// Width and height of the images, in pixels.
@@ -230,6 +233,7 @@ impl Config {
         Ok(Resolved {
             split: self.split,
             subset: self.subset.as_ref().map(|subset| subset.indices().len()),
+            subset_hash: self.subset.as_ref().map(Subset::hash),
             batch_size: self.batch_size,
             size: self.size,
             fit: self.fit,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+use twox_hash::XxHash3_64;
 
 use super::refuse;
 use crate::error::{Error, Result};
@@ -150,6 +151,11 @@ impl Subset {
 
     pub(crate) fn indices(&self) -> &[u64] {
         &self.0
+    }
+
+    pub(super) fn hash(&self) -> u64 {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|index| index.to_le_bytes()).collect();
+        XxHash3_64::oneshot(&bytes)
     }
 
     pub(super) fn check(&self) -> Result<()> {
