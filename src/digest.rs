@@ -1,9 +1,11 @@
 //! Which samples were delivered, in one value.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use twox_hash::XxHash3_64;
 
 use crate::random::mix;
 use crate::source::name_hash;
@@ -92,6 +94,13 @@ impl fmt::Display for Digest {
         let Digest { samples, sequence, set } = self;
         write!(f, "{samples} samples, sequence {sequence:016x}, set {set:016x}")
     }
+}
+
+/// A hash of words of 8 bytes, one after the other; of any number, without a copy of them.
+pub(crate) fn hash_words(words: impl IntoIterator<Item = [u8; 8]>) -> u64 {
+    let mut hasher = XxHash3_64::new();
+    words.into_iter().for_each(|word| hasher.write(&word));
+    hasher.finish()
 }
 
 /// Sixty-four bits are more than a number of JSON holds everywhere.

@@ -117,28 +117,6 @@ where
     }
 }
 
-impl PixelTransform for Box<dyn PixelTransform> {
-    fn apply(
-        &self,
-        pixels: ArrayViewMut3<'_, u8>,
-        random: &mut Random,
-        origin: &Origin<'_>,
-    ) -> Result<(), Cause> {
-        (**self).apply(pixels, random, origin)
-    }
-}
-
-impl PixelTransform for Arc<dyn PixelTransform> {
-    fn apply(
-        &self,
-        pixels: ArrayViewMut3<'_, u8>,
-        random: &mut Random,
-        origin: &Origin<'_>,
-    ) -> Result<(), Cause> {
-        (**self).apply(pixels, random, origin)
-    }
-}
-
 /// Changes a sample's finished row of the batch in place
 /// ([`after_resize`](crate::LoaderBuilder::after_resize)).
 ///
@@ -175,27 +153,34 @@ where
     }
 }
 
-impl<T: 'static> RowTransform<T> for Box<dyn RowTransform<T>> {
-    fn apply(
-        &self,
-        row: ArrayViewMut3<'_, T>,
-        random: &mut Random,
-        origin: &Origin<'_>,
-    ) -> Result<(), Cause> {
-        (**self).apply(row, random, origin)
-    }
+/// Transforms behind pointers are transforms.
+macro_rules! forwarded {
+    ($($pointer:ident),*) => {$(
+        impl PixelTransform for $pointer<dyn PixelTransform> {
+            fn apply(
+                &self,
+                pixels: ArrayViewMut3<'_, u8>,
+                random: &mut Random,
+                origin: &Origin<'_>,
+            ) -> Result<(), Cause> {
+                (**self).apply(pixels, random, origin)
+            }
+        }
+
+        impl<T: 'static> RowTransform<T> for $pointer<dyn RowTransform<T>> {
+            fn apply(
+                &self,
+                row: ArrayViewMut3<'_, T>,
+                random: &mut Random,
+                origin: &Origin<'_>,
+            ) -> Result<(), Cause> {
+                (**self).apply(row, random, origin)
+            }
+        }
+    )*};
 }
 
-impl<T: 'static> RowTransform<T> for Arc<dyn RowTransform<T>> {
-    fn apply(
-        &self,
-        row: ArrayViewMut3<'_, T>,
-        random: &mut Random,
-        origin: &Origin<'_>,
-    ) -> Result<(), Cause> {
-        (**self).apply(row, random, origin)
-    }
-}
+forwarded!(Box, Arc);
 
 /// Calls each transform in turn, behind a fence, with draws that `key` and its
 /// number decide.

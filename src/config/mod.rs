@@ -135,7 +135,7 @@ pub struct Resolved {
     pub split: Option<Split>,
     /// How many samples of the source were chosen by index.
     pub subset: Option<usize>,
-    /// A hash of their indices.
+    /// A hash of their indices, for the name of a cache on disk.
     #[serde(skip)]
     pub(crate) subset_hash: Option<u64>,
     /// Samples in a batch.
@@ -233,7 +233,10 @@ impl Config {
         Ok(Resolved {
             split: self.split,
             subset: self.subset.as_ref().map(|subset| subset.indices().len()),
-            subset_hash: self.subset.as_ref().map(Subset::hash),
+            subset_hash: match &self.cache {
+                Cache::Disk { .. } => self.subset.as_ref().map(Subset::hash),
+                Cache::None | Cache::Memory { .. } => None,
+            },
             batch_size: self.batch_size,
             size: self.size,
             fit: self.fit,

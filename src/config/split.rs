@@ -7,9 +7,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
-use twox_hash::XxHash3_64;
 
 use super::refuse;
+use crate::digest::hash_words;
 use crate::error::{Error, Result};
 use crate::source::name_hash;
 
@@ -154,8 +154,7 @@ impl Subset {
     }
 
     pub(super) fn hash(&self) -> u64 {
-        let bytes: Vec<u8> = self.0.iter().flat_map(|index| index.to_le_bytes()).collect();
-        XxHash3_64::oneshot(&bytes)
+        hash_words(self.0.iter().map(|index| index.to_le_bytes()))
     }
 
     pub(super) fn check(&self) -> Result<()> {

@@ -1,8 +1,7 @@
 //! Drawing with replacement, each sample as often as its weight says, in
 //! constant time: the alias method (Walker 1977, in the form of Vose 1991).
 
-use twox_hash::XxHash3_64;
-
+use crate::digest::hash_words;
 use crate::random::{Draws, purpose};
 
 /// 12 bytes a sample.
@@ -48,8 +47,8 @@ impl Alias {
                 }
             }
         }
-        let bits: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
-        Alias { own, other, weights_hash: XxHash3_64::oneshot(&bits) }
+        let weights_hash = hash_words(weights.iter().map(|weight| weight.to_le_bytes()));
+        Alias { own, other, weights_hash }
     }
 
     pub(crate) fn weights_hash(&self) -> u64 {

@@ -4,10 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash3_64;
 
 use crate::config::{Order, Resolved, Sampling, Shard, Weights};
-use crate::digest::{Digest, read_hex, write_hex};
+use crate::digest::{Digest, hash_words, read_hex, write_hex};
 use crate::error::{Error, Result};
 use crate::plan::Remaining;
 use crate::source::Print;
@@ -192,8 +191,7 @@ pub(super) fn sampling_words(config: &Resolved) -> String {
         Weights::Classes(_) => "classes",
         Weights::Samples(_) => "samples",
     };
-    let bits: Vec<u8> = weights.given().iter().flat_map(|weight| weight.to_le_bytes()).collect();
-    let hash = XxHash3_64::oneshot(&bits);
+    let hash = hash_words(weights.given().iter().map(|weight| weight.to_le_bytes()));
     let samples = samples.map(|samples| format!(":{samples}")).unwrap_or_default();
     format!("weighted:{kind}:{hash:016x}{samples}")
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::optim::lr_scheduler::LrSchedulerRecord;
@@ -63,8 +63,7 @@ impl Checkpoints {
         let files = fs::read_dir(&self.0).map_err(|error| format!("{}: {error}", none()))?;
         let epochs = files.filter_map(|file| epoch_of(file.ok()?.file_name().to_str()?));
         let epoch = epochs.filter(whole).max().ok_or_else(none)?;
-        let state = serde_json::from_reader(File::open(self.state_file(epoch))?)?;
-        Ok((epoch, state))
+        Ok((epoch, State::load(self.state_file(epoch))?))
     }
 }
 
@@ -84,9 +83,11 @@ impl Checkpointer<LrSchedulerRecord> for WithState {
         // burn counts from 1.
         let state = self.states.take(epoch as u64 - 1);
         let state = state.ok_or_else(|| unknown(format!("epoch {epoch} had no batch")))?;
-        let json = serde_json::to_vec(&state).map_err(unknown)?;
-        write_whole(&self.checkpoints.state_file(epoch), &json)
-            .map_err(CheckpointerError::IOError)?;
+        let file = self.checkpoints.state_file(epoch);
+        state.save(&file).map_err(unknown)?;
+        // On the disk before the rest of the checkpoint, which is not whole without.
+        let synced = File::open(&file).and_then(|file| file.sync_all());
+        synced.map_err(CheckpointerError::IOError)?;
         self.rates.save(epoch, record)
     }
 
@@ -103,15 +104,6 @@ impl Checkpointer<LrSchedulerRecord> for WithState {
     fn restore(&self, epoch: usize) -> Result<LrSchedulerRecord, CheckpointerError> {
         self.rates.restore(epoch)
     }
-}
-
-/// Under another name first, so that a process killed at any moment leaves no half
-/// of it.
-fn write_whole(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let partial = file.with_extension("partial");
-    fs::write(&partial, bytes)?;
-    File::open(&partial)?.sync_all()?;
-    fs::rename(&partial, file)
 }
 
 fn unknown(error: impl ToString) -> CheckpointerError {

@@ -123,9 +123,8 @@ fn path(line: u64, path: Option<&Value>) -> Result<&str, Wrong> {
 fn class(line: u64, class: &Value) -> Result<Cow<'_, str>, Wrong> {
     match class {
         Value::String(class) => Ok(class.into()),
-        Value::Number(number) if number.as_u64().is_some_and(|number| number < 1 << 31) => {
-            Ok(number.to_string().into())
-        }
+        // One that is too large is refused with those of tables.
+        Value::Number(number) if number.is_u64() => Ok(number.to_string().into()),
         Value::Number(number) => Err(Wrong::value(
             line,
             "class",
@@ -165,8 +164,7 @@ fn target(
 
 fn float(line: u64, key: &str, value: &Value) -> Result<f32, Wrong> {
     match value.as_f64() {
-        Some(number) if (number as f32).is_finite() => Ok(number as f32),
-        Some(number) => finite(line, key, &value.to_string(), number as f32),
+        Some(number) => finite(line, key, value, number as f32),
         None => Err(wrong(line, key, value, "expected a number")),
     }
 }

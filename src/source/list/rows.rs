@@ -84,10 +84,20 @@ pub(super) fn misspelt(name: &str) -> Option<String> {
 }
 
 /// A value of a target.
-pub(super) fn finite(line: u64, column: &str, value: &str, number: f32) -> Result<f32, Wrong> {
+pub(super) fn finite(
+    line: u64,
+    column: &str,
+    value: &dyn fmt::Display,
+    number: f32,
+) -> Result<f32, Wrong> {
     match number.is_finite() {
         true => Ok(number),
-        false => Err(Wrong::value(line, column, value, "expected a finite number of 32 bits")),
+        false => Err(Wrong::value(
+            line,
+            column,
+            &value.to_string(),
+            "expected a finite number of 32 bits",
+        )),
     }
 }
 

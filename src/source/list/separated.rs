@@ -122,7 +122,7 @@ impl Header {
 /// `part` of what stands in `column`.
 fn number(line: u64, column: &str, value: &str, part: &str) -> Result<f32, Wrong> {
     match part.trim().parse() {
-        Ok(number) => finite(line, column, value, number),
+        Ok(number) => finite(line, column, &value, number),
         Err(_) if column == "vector" => {
             let expected = "expected numbers separated by spaces or by semicolons";
             Err(Wrong::value(line, column, value, expected))
