@@ -415,6 +415,15 @@ impl<T: Element> LoaderBuilder<T> {
         self
     }
 
+    /// How long the consumer may wait for a batch before it is reported what
+    /// everybody is doing: a `tracing` event of level WARN and target
+    /// `infeed::stall`, and [`Stats::stall`](crate::stats::Stats::stall). The run
+    /// goes on. Default 30 seconds; `None` never reports. Changes nothing else.
+    pub fn stall_report(mut self, after: Option<Duration>) -> Self {
+        self.config.stall_report = after;
+        self
+    }
+
     /// How many failures [`Epoch::failures`](crate::Epoch::failures) keeps.
     /// Default 1,000; all are counted and logged through `tracing`. Changes only
     /// memory.

@@ -126,10 +126,12 @@ impl<T: Element> Delivery<T> {
             if self.over {
                 return Some(Step::End);
             }
+            self.window.registry().begin_wait(self.now);
             let taken = match patience {
                 Patience::Wait => self.window.take_waiting(self.run),
                 Patience::Wake(waker) => self.window.take_or_wake(waker, self.run)?,
             };
+            self.window.registry().end_wait();
             self.now = Instant::now();
             match taken {
                 Taken::Failure(failure) => {
@@ -189,6 +191,7 @@ impl<T: Element> Delivery<T> {
         let length = if failures.is_empty() { None } else { self.tracker.whole_length() };
         let allowed = self.on_error.budget().allowed(length.unwrap_or(u64::MAX));
         for failure in failures {
+            self.window.registry().failed(&failure);
             self.current.stats.failed += 1;
             self.current.last_failure = failure.to_string();
             let failed = self.current.stats.failed + self.tracker.failed_before();
@@ -298,6 +301,7 @@ impl<T: Element> Delivery<T> {
 
 impl<T: Element> Drop for Delivery<T> {
     fn drop(&mut self) {
+        self.window.registry().end_wait();
         if !self.is_over() {
             self.window.cancel(self.run);
         }
@@ -314,7 +318,7 @@ impl Current {
         self.started.get_or_insert(now);
         self.waiting.get_or_insert(now);
         if let (Some(since), Some(counters)) = (self.handed_over.take(), &self.counters) {
-            counters.batch.output(now - since);
+            counters.consumer_stepped(now - since);
         }
     }
 
@@ -322,7 +326,7 @@ impl Current {
     /// `held_back` says since when order alone had kept decoders from working.
     fn take(&mut self, counters: Arc<EpochCounters>, now: Instant, held_back: Option<Instant>) {
         if let Some(since) = self.waiting.take() {
-            counters.batch.input(now - since);
+            counters.consumer_waited(now - since);
             if let Some(held_back) = held_back {
                 counters.reorder_wait.add(now.saturating_duration_since(held_back.max(since)));
             }

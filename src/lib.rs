@@ -76,12 +76,14 @@ mod digest;
 mod resume;
 
 mod builder;
+mod capacity;
 mod coverage;
 mod deliver;
 mod epoch;
 mod loader;
 mod preprocess;
 pub mod stats;
+mod watch;
 
 mod error;
 mod fence;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytemuck::Zeroable;
 
 use super::pages::advise_huge;
+use crate::stats::Level;
 
 /// Memory of batches of one size. Taking never waits: what the caller keeps is
 /// the caller's, and an empty free list allocates.
@@ -24,6 +25,8 @@ struct State<T> {
     free: Vec<Vec<T>>,
     /// Buffers in the free list and outside.
     existing: usize,
+    /// The most that there were at once.
+    peak: usize,
     /// Nobody will take any more: what comes back is freed.
     closed: bool,
 }
@@ -39,7 +42,7 @@ impl<T> fmt::Debug for Pool<T> {
 
 impl<T: Zeroable> Pool<T> {
     pub(crate) fn new(elements: usize, keep: usize) -> Arc<Self> {
-        let state = Mutex::new(State { free: Vec::new(), existing: 0, closed: false });
+        let state = Mutex::new(State { free: Vec::new(), existing: 0, peak: 0, closed: false });
         Arc::new(Pool { elements, keep, state })
     }
 
@@ -49,6 +52,7 @@ impl<T: Zeroable> Pool<T> {
             let mut state = self.lock();
             let kept = state.free.pop();
             state.existing += usize::from(kept.is_none());
+            state.peak = state.peak.max(state.existing);
             kept
         };
         let memory = kept.unwrap_or_else(|| {
@@ -64,6 +68,18 @@ impl<T: Zeroable> Pool<T> {
 impl<T> Pool<T> {
     fn lock(&self) -> std::sync::MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much of its memory there is; the limit is what is kept.
+    pub(crate) fn level(&self) -> Level {
+        let each = (self.elements * size_of::<T>()) as u64;
+        let state = self.lock();
+        Level {
+            bytes: state.existing as u64 * each,
+            peak_bytes: state.peak as u64 * each,
+            limit_bytes: self.keep as u64 * each,
+            mean_bytes: each,
+        }
     }
 
     fn put(&self, memory: Vec<T>) {

@@ -59,6 +59,9 @@ impl Config {
         if self.held_batches == 0 || self.held_batches > 1 << 20 {
             return refuse("held_batches", self.held_batches, "expected 1 to 1048576");
         }
+        if self.stall_report.is_some_and(|after| after.is_zero()) {
+            return refuse("stall_report", "0", "expected a positive duration, or none");
+        }
         if self.read_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return refuse("read_timeout", "0", "expected a positive duration, or none");
         }

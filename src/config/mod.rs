@@ -46,6 +46,8 @@ const DEFAULT_READERS: usize = 16;
 /// Long enough for a network file system's hiccup, short enough that somebody
 /// still looks at the screen.
 const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than a slow first read, and before a read is given up.
+const DEFAULT_STALL_REPORT: Duration = Duration::from_secs(30);
 /// So many failures are kept in memory; the rest is counted and logged.
 const DEFAULT_FAILURES_KEPT: usize = 1_000;
 
@@ -84,6 +86,7 @@ pub(crate) struct Config {
     pub(crate) max_side: u32,
     pub(crate) max_scans: u32,
     pub(crate) read_timeout: Option<Duration>,
+    pub(crate) stall_report: Option<Duration>,
     pub(crate) failures_kept: usize,
 }
 
@@ -120,6 +123,7 @@ impl Default for Config {
             max_side: Limits::default().max_side,
             max_scans: Limits::default().max_scans,
             read_timeout: Some(DEFAULT_READ_TIMEOUT),
+            stall_report: Some(DEFAULT_STALL_REPORT),
             failures_kept: DEFAULT_FAILURES_KEPT,
         }
     }
@@ -208,6 +212,9 @@ pub struct Resolved {
     /// A read that takes longer fails its sample, in seconds.
     #[serde(serialize_with = "serialize_seconds", rename = "read_timeout_seconds")]
     pub read_timeout: Option<Duration>,
+    /// A wait for a batch that is longer is reported, in seconds.
+    #[serde(serialize_with = "serialize_seconds", rename = "stall_report_seconds")]
+    pub stall_report: Option<Duration>,
     /// How many failures are kept in memory.
     pub failures_kept: usize,
     /// The worst case of the loader's memory, part by part.
@@ -271,6 +278,7 @@ impl Config {
             memory_limit: self.memory_limit,
             limits,
             read_timeout: self.read_timeout,
+            stall_report: self.stall_report,
             failures_kept: self.failures_kept,
             memory,
         })

@@ -18,6 +18,7 @@ use crate::read::{Content, Loaded, Retries, Taker};
 use crate::source::Encoded;
 use crate::stats::EpochCounters;
 use crate::transform::{Form, Region, Scaler, Scratch, Transform, Turn};
+use crate::watch::DecoderInWork;
 use crate::window::{Place, Ticket};
 
 /// One of the fixed pool of decoder threads.
@@ -33,6 +34,7 @@ pub(crate) struct Worker<T: Element> {
     /// Decoded pixels, and what decoders allocate beside them.
     pub(crate) pixels: Arc<ByteBudget>,
     pub(crate) retries: Retries<T>,
+    pub(crate) in_work: DecoderInWork,
 }
 
 /// What a thread keeps from sample to sample.
@@ -53,11 +55,11 @@ struct Work<T: Element> {
     cancelled: bool,
     /// Up to when the time is accounted for.
     accounted: Instant,
-    /// Time spent decoding, in the transform, and waiting for memory or for the
-    /// cache.
+    /// Time spent decoding, in the transform, waiting for memory, and for the cache.
     decoding: Duration,
     transforming: Duration,
-    waited: Duration,
+    for_memory: Duration,
+    for_cache: Duration,
     /// Bytes of the pixels.
     bytes: usize,
 }
@@ -81,6 +83,7 @@ impl<T: Element> Sample<'_, T> {
 impl<T: Element> Worker<T> {
     /// Works until the readers' end of the queue is gone.
     pub(crate) fn run(self) {
+        self.in_work.begin_thread();
         let (mut memory, mut now) = (ThreadMemory::default(), Instant::now());
         loop {
             // The clock is looked at only by those who have to wait.
@@ -94,7 +97,9 @@ impl<T: Element> Worker<T> {
                     loaded
                 }
             };
+            self.in_work.begin(loaded.job.index, now);
             now = self.process(loaded, now, &mut memory);
+            self.in_work.end();
         }
     }
 
@@ -122,9 +127,11 @@ impl<T: Element> Worker<T> {
         // Before the sample is replaced, which asks for this memory again.
         drop(content);
         let ended = work.account();
-        let Work { stage, filling, cancelled, decoding, transforming, waited, bytes, .. } = work;
+        let Work { stage, filling, cancelled, decoding, transforming, bytes, .. } = work;
+        let Work { for_memory, for_cache, .. } = work;
         let EpochCounters { decode, transform, .. } = &*job.ticket.counters;
-        decode.output(waited);
+        decode.memory(for_memory);
+        decode.output(for_cache);
         match (done, filling) {
             (Ok(()), Some((place, row))) => {
                 if decoded {
@@ -224,6 +231,7 @@ impl<T: Element> Worker<T> {
         let (out, rest) = rest.split_at_mut(scaled_bytes);
         opened.read_whole(rest, pixels)?;
         let origin = Origin::new(Some(path), turn);
+        self.in_work.transforming();
         work.trying(|_| self.augment.pixels(pixels, form, &origin))?;
         work.transforming(|work| match scaled {
             None => self.crop(form, pixels, (ticket, turn), memory, work),
@@ -258,7 +266,7 @@ impl<T: Element> Worker<T> {
             });
         })?;
         drop(lease);
-        work.waiting(|| sample.keep(cache, size, levels));
+        work.keeping(|| sample.keep(cache, size, levels));
         work.transforming(|work| {
             self.augment.levels(levels, self.transform.places(), turn);
             if let Some(row) = work.row(sample.ticket) {
@@ -288,7 +296,7 @@ impl<T: Element> Worker<T> {
             work.transforming(|_| scaler.push(top as usize, pixels, scratch, out));
         })?;
         if let Some(cache) = cache {
-            work.waiting(|| sample.keep(cache, scaled.size, out));
+            work.keeping(|| sample.keep(cache, scaled.size, out));
         }
         work.transforming(|work| {
             self.crop(scaled, out, (sample.ticket, sample.turn), memory, work)
@@ -389,6 +397,7 @@ impl<T: Element> Worker<T> {
         if !self.augment.changes_rows() {
             return Ok(());
         }
+        self.in_work.transforming();
         work.trying(|work| match &mut work.filling {
             Some((_, row)) => self.augment.row(row, self.transform.places(), origin),
             None => Ok(()),
@@ -414,7 +423,7 @@ impl<T: Element> Worker<T> {
 
 impl<T: Element> Work<T> {
     fn new(started: Instant) -> Self {
-        let (decoding, transforming, waited) = Default::default();
+        let (decoding, transforming, for_memory, for_cache) = Default::default();
         Work {
             stage: Stage::Decode,
             filling: None,
@@ -422,7 +431,8 @@ impl<T: Element> Work<T> {
             accounted: started,
             decoding,
             transforming,
-            waited,
+            for_memory,
+            for_cache,
             bytes: 0,
         }
     }
@@ -448,13 +458,25 @@ impl<T: Element> Work<T> {
         now
     }
 
-    /// Runs what is neither decoding nor transform.
+    /// Waits for memory.
     fn waiting<R>(&mut self, part: impl FnOnce() -> R) -> R {
+        let (result, time) = self.apart(part);
+        self.for_memory += time;
+        result
+    }
+
+    /// Hands something to the cache.
+    fn keeping(&mut self, part: impl FnOnce()) {
+        let ((), time) = self.apart(part);
+        self.for_cache += time;
+    }
+
+    /// Runs what is neither decoding nor transform.
+    fn apart<R>(&mut self, part: impl FnOnce() -> R) -> (R, Duration) {
         let since = self.account();
         let result = part();
         self.accounted = Instant::now();
-        self.waited += self.accounted - since;
-        result
+        (result, self.accounted - since)
     }
 
     /// Runs a part of the transform: its time, and its failures, are not the

@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::stats::Level;
+
 /// Buffers are made in steps of so many bytes, so that files of nearly one size
 /// share them.
 const STEPS: RangeInclusive<u64> = 512..=64 << 10;
@@ -41,7 +43,11 @@ struct State {
     idle_bytes: u64,
     /// Threads that wait.
     waiting: usize,
+    /// The most that was lent or idle at once.
     peak: u64,
+    /// Leases so far, and the bytes that they were for.
+    leases: u64,
+    leased: u64,
 }
 
 impl ByteBudget {
@@ -121,9 +127,11 @@ impl ByteBudget {
         self.notify.notify_one();
     }
 
-    #[cfg(test)]
-    fn peak(&self) -> u64 {
-        self.lock().peak
+    /// How much of it is in use.
+    pub(crate) fn level(&self) -> Level {
+        let State { lent, peak, leases, leased, .. } = *self.lock();
+        let mean_bytes = leased.checked_div(leases).unwrap_or(0);
+        Level { bytes: lent, peak_bytes: peak, limit_bytes: self.limit, mean_bytes }
     }
 }
 
@@ -167,6 +175,8 @@ impl State {
             }
         };
         self.lent += bytes + extra;
+        self.leases += 1;
+        self.leased += bytes + extra;
         while self.lent + self.idle_bytes > limit && !self.idle.is_empty() {
             self.idle_bytes -= self.idle.remove(0).len() as u64;
         }
@@ -291,7 +301,7 @@ mod tests {
                         held.swap_remove(0);
                     }
                 }
-                prop_assert!(budget.peak() <= 1_000_000);
+                prop_assert!(budget.level().peak_bytes <= 1_000_000);
             }
         }
     }

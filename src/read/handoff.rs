@@ -107,6 +107,11 @@ impl<J> Drop for Giver<J> {
 }
 
 impl<J> Taker<J> {
+    /// Items that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().queue.len()
+    }
+
     /// The next item, if there is one now.
     pub(crate) fn try_take(&self) -> Option<J> {
         Self::take_from(self.0.lock())

@@ -29,6 +29,7 @@ use crate::fence::{Fenced, fence, fenced};
 use crate::plan::{Plan, Planned, Step};
 use crate::source::{Admission, AdmissionClock, Encoded, Entry, Index, Progress, Source};
 use crate::stats::EpochCounters;
+use crate::watch::{Activity, ReadInWork};
 use crate::window::{End, EpochId, Next, Walk, Window};
 use budget::ByteBudget;
 
@@ -56,6 +57,7 @@ pub(crate) struct Readers<T: Element> {
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) stuck: Arc<StuckReads>,
+    pub(crate) activity: Arc<Activity>,
     /// To the decoders.
     pub(crate) loaded: Giver<Loaded<T>>,
     pub(crate) retries: Retries<T>,
@@ -77,6 +79,8 @@ struct Reading<T: Element> {
     read: Fenced<Result<Encoded, Cause>>,
     clock: Arc<AdmissionClock>,
     started: Instant,
+    /// Once it has to wait.
+    in_work: Option<ReadInWork>,
 }
 
 /// The right to one read in progress; given back, it wakes the granter.
@@ -272,13 +276,14 @@ impl<T: Element> Readers<T> {
             Ok(read) => fenced(read),
             Err(cause) => return self.settle(job, entry, Err(cause), started.elapsed(), &clock),
         };
-        let mut reading = Reading { job, entry, read, clock, started };
+        let mut reading = Reading { job, entry, read, clock, started, in_work: None };
         // Whom it wakes does not matter: a task asks again before it sleeps.
         match reading.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => self.settle_reading(reading, outcome),
             Poll::Pending => {
                 let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
                 let permit = Permit { permit: Some(permit), window: Arc::clone(&self.window) };
+                reading.in_work = Some(self.activity.reading(reading.job.index, started));
                 tasks.spawn(Arc::clone(self).wait(reading, permit));
             }
         }
@@ -312,7 +317,7 @@ impl<T: Element> Readers<T> {
     /// Fails the sample of a read that does not come back. The read keeps its
     /// permit and its memory, and nothing else.
     fn give_up(&self, reading: Reading<T>, permit: Permit<T>, timeout: Duration) {
-        let Reading { job, entry, read, clock, started } = reading;
+        let Reading { job, entry, read, clock, started, .. } = reading;
         let stuck = self.stuck.add(entry.path.clone());
         tokio::spawn(async move {
             drop(read.await);
@@ -342,7 +347,7 @@ impl<T: Element> Readers<T> {
     ) {
         let waited = clock.waited();
         let (counters, busy) = (&job.ticket.counters.read, elapsed.saturating_sub(waited));
-        counters.output(waited);
+        counters.memory(waited);
         match outcome {
             Ok(encoded) => {
                 counters.item(encoded.len(), busy);

@@ -326,6 +326,19 @@ impl<T: Element> Window<T> {
         }
     }
 
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(crate) fn pool(&self) -> &Pool<T> {
+        &self.pool
+    }
+
+    /// Whether an epoch is open or announced.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.lock().state.is_under_way()
+    }
+
     pub(crate) fn occupancy(&self) -> Occupancy {
         self.lock().state.occupancy()
     }

@@ -404,6 +404,10 @@ impl<M, R, F> State<M, R, F> {
         }
     }
 
+    pub(crate) fn is_under_way(&self) -> bool {
+        !self.announced.is_empty() || self.epochs.iter().any(|epoch| epoch.live)
+    }
+
     pub(crate) fn occupancy(&self) -> Occupancy {
         let live = self.epochs.iter().filter(|epoch| epoch.live);
         live.fold(Occupancy::default(), |sum, epoch| Occupancy {

@@ -1,9 +1,10 @@
-//! The only file that opens channels and starts threads.
+//! The only room that opens channels and starts threads.
 //!
 //! ```text
 //! infeed-walk        lists the source into the index, then ends
 //! infeed-read        the runtime: granter, read tasks; its blocking pool reads
 //! infeed-decode-N    decode and transform
+//! infeed-watch       looks at all of that now and then
 //! ```
 //!
 //! All live from [`LoaderBuilder::build`] to the loader's drop and serve epoch
@@ -12,22 +13,24 @@
 //! the queue at its end; every thread is joined. What the operating system
 //! does not give back is left behind, counted, with nothing but its buffer.
 
+mod handles;
+mod shared;
+mod start;
+
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::Notify;
 
 use crate::augment::Augment;
 use crate::batch::Pool;
 use crate::builder::LoaderBuilder;
 use crate::cache::Cache;
 use crate::config::{self, Order, Resolved};
-use crate::decode::{Decode, pool::Worker};
+use crate::decode::Decode;
 use crate::deliver::Delivery;
 use crate::element::Element;
 use crate::epoch::{Epoch, Epochs};
@@ -35,12 +38,16 @@ use crate::error::{Error, Result};
 use crate::fence::fence;
 use crate::plan::Plan;
 use crate::read::budget::ByteBudget;
-use crate::read::{Readers, Retries, StuckReads, grant, handoff};
+use crate::read::{StuckReads, handoff};
 use crate::resume::{Resume, Tracker, begun, save_listing};
-use crate::source::{Folder, Index, List, Listing, Source};
-use crate::stats::{Queue, Registry, Stats};
-use crate::transform::{Scaler, Transform};
+use crate::source::{Folder, Index, List, Source};
+use crate::stats::{Registry, Stats, Timeline};
+use crate::transform::Transform;
+use crate::watch::{Activity, Bell};
 use crate::window::{Shape, Window};
+pub use handles::{Monitor, StopHandle};
+use shared::Shared;
+use start::{Starting, Threads};
 
 /// How long dropping a loader waits for calls into the operating system (a
 /// read, a folder's listing) before it leaves them behind.
@@ -74,17 +81,6 @@ pub struct Loader<T: Element = f32> {
     threads: Option<Threads>,
 }
 
-/// What handles reach after the loader has gone.
-struct Shared<T: Element> {
-    plan: Arc<Plan>,
-    window: Arc<Window<T>>,
-    index: Arc<Index>,
-    registry: Arc<Registry>,
-    stuck: Arc<StuckReads>,
-    cache: Option<Arc<Cache>>,
-    config: Resolved,
-}
-
 /// What a loader is made of; tests put in their own.
 pub(crate) struct Parts<T: Element> {
     pub(crate) source: Arc<dyn Source>,
@@ -94,14 +90,6 @@ pub(crate) struct Parts<T: Element> {
     pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) config: Resolved,
     pub(crate) resume: Option<Resume>,
-}
-
-struct Threads {
-    walk: JoinHandle<()>,
-    /// Never sent to: disconnects when the walk's thread ends.
-    walked: Receiver<()>,
-    read: JoinHandle<()>,
-    decode: Vec<JoinHandle<()>>,
 }
 
 impl Loader {
@@ -131,7 +119,7 @@ impl<T: Element> Loader<T> {
         let changed = Arc::new(Notify::new());
         let checkpoint = resume.as_ref().and_then(Resume::listed);
         let index = Index::new(Arc::clone(&changed)).with_checkpoint(checkpoint);
-        let registry = Arc::new(Registry::default());
+        let registry = Registry::new();
         let row_len = transform.row_len();
         let buffers = config.prefetch + config.held_batches;
         let window = Window::new(
@@ -150,8 +138,24 @@ impl<T: Element> Loader<T> {
         let plan = Arc::new(Plan::new(&config));
         let row_shape = transform.places().shape();
         let stuck = StuckReads::new(config.readers);
-        let shared = Arc::new(Shared { plan, window, index, registry, stuck, cache, config });
-        let threads = Starting { shared: &shared, source: Arc::clone(&source) }
+        // Never fuller than `prefetch * batch_size`, since every item holds a ticket.
+        let (loaded_giver, loaded) = handoff();
+        let shared = Arc::new(Shared {
+            plan,
+            window,
+            index,
+            registry,
+            encoded: ByteBudget::new(config.memory.encoded_bytes),
+            loaded,
+            pixels: ByteBudget::new(config.memory.decode_bytes),
+            stuck,
+            cache,
+            activity: Activity::new(config.threads),
+            bell: Bell::new(),
+            watched: Shared::<T>::unwatched(),
+            config,
+        });
+        let threads = Starting { shared: &shared, source: Arc::clone(&source), loaded_giver }
             .start(decoder, transform, augment)?;
         let loader = Loader { shared, row_shape, threads: Some(threads) };
         // From here on dropping the loader stops everything that was started.
@@ -247,6 +251,7 @@ impl<T: Element> Loader<T> {
             return Err(Error::stuck(stuck, readers, path));
         }
         let run = window.begin(numbers.clone())?;
+        self.shared.bell.ring();
         let tracker = Tracker::new(config, Arc::clone(plan), Arc::clone(index));
         Ok(Delivery::new((window, run), config, tracker, self.row_shape, numbers))
     }
@@ -341,7 +346,13 @@ impl<T: Element> Loader<T> {
     #[must_use]
     pub fn monitor(&self) -> Monitor {
         let shared = Arc::clone(&self.shared);
-        Monitor(Arc::new(move || shared.stats()))
+        Monitor::new(move || shared.stats())
+    }
+
+    /// The levels of the queues over time, from the loader's building to now.
+    #[must_use]
+    pub fn timeline(&self) -> Timeline {
+        self.shared.timeline()
     }
 
     /// A handle that stops the loader from elsewhere, such as a handler of
@@ -349,207 +360,17 @@ impl<T: Element> Loader<T> {
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
         let window = Arc::clone(&self.shared.window);
-        StopHandle(Arc::new(move || window.stop()))
-    }
-}
-
-impl<T: Element> Shared<T> {
-    fn stats(&self) -> Stats {
-        let progress = self.index.progress();
-        let occupancy = self.window.occupancy();
-        Stats {
-            listed: progress.listed,
-            listing_complete: progress.complete,
-            epoch_samples: progress.complete.then(|| self.plan.length(progress.listed)),
-            stages: self.registry.stages(),
-            queue: Queue {
-                waiting: occupancy.waiting,
-                making: occupancy.making,
-                prefetch: self.config.prefetch,
-            },
-            cache: self.cache.as_ref().map(|cache| cache.stats()),
-            stuck_reads: self.stuck.count(),
-        }
-    }
-}
-
-/// Reads a loader's figures from any thread, also while an epoch runs.
-#[derive(Clone)]
-pub struct Monitor(Arc<dyn Fn() -> Stats + Send + Sync>);
-
-impl Monitor {
-    /// The figures at this moment.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Monitor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Monitor").field(&self.stats()).finish()
-    }
-}
-
-/// Stops a loader from any thread: the iterator that is running, and every later
-/// one, yields [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) once and ends.
-#[derive(Clone)]
-pub struct StopHandle(Arc<dyn Fn() + Send + Sync>);
-
-impl StopHandle {
-    /// Stops the loader; harmless when it is stopped or gone already.
-    pub fn stop(&self) {
-        (self.0)();
-    }
-}
-
-impl fmt::Debug for StopHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StopHandle").finish_non_exhaustive()
-    }
-}
-
-/// What the threads are started from. If one cannot be started, those that run
-/// already find the window closed and end by themselves.
-struct Starting<'a, T: Element> {
-    shared: &'a Arc<Shared<T>>,
-    source: Arc<dyn Source>,
-}
-
-impl<T: Element> Starting<'_, T> {
-    fn start(
-        self,
-        decoder: Arc<dyn Decode>,
-        transform: Arc<Transform<T>>,
-        augment: Arc<Augment<T>>,
-    ) -> Result<Threads> {
-        let Shared { plan, window, index, stuck, cache, config, .. } = &**self.shared;
-        // Never fuller than `prefetch * batch_size`, since every item holds a ticket.
-        let (loaded_giver, loaded) = handoff();
-        let (retry_sender, retry_receiver) = mpsc::unbounded_channel();
-        let retries = Retries { attempts: config.replace_attempts, sender: retry_sender };
-        let readers = Readers {
-            window: Arc::clone(window),
-            index: Arc::clone(index),
-            source: Arc::clone(&self.source),
-            cache: cache.clone(),
-            plan: Arc::clone(plan),
-            encoded: ByteBudget::new(config.memory.encoded_bytes),
-            max_file_bytes: config.limits.max_file_bytes,
-            permits: Arc::new(Semaphore::new(config.readers)),
-            timeout: config.read_timeout,
-            stuck: Arc::clone(stuck),
-            loaded: loaded_giver,
-            retries: retries.clone(),
-        };
-        let pixels = ByteBudget::new(config.memory.decode_bytes);
-        let workers = (0..config.threads).map(|_| Worker {
-            loaded: loaded.clone(),
-            decoder: Arc::clone(&decoder),
-            transform: Arc::clone(&transform),
-            augment: Arc::clone(&augment),
-            cache: cache.clone(),
-            scaler: config.cache_side.map(|side| Scaler::new(side, config.filter)),
-            limits: config.limits,
-            pixels: Arc::clone(&pixels),
-            retries: retries.clone(),
-        });
-        let workers: Vec<_> = workers.collect();
-
-        let closing = CloseOnFailure(self.shared);
-        let mut decode = Vec::with_capacity(workers.len());
-        for (number, worker) in workers.into_iter().enumerate() {
-            let name = format!("infeed-decode-{number}");
-            decode.push(self.spawn(&name, move || worker.run())?);
-        }
-        // Made on its own thread: a runtime must not be dropped inside another.
-        let (made_sender, made) = bounded(1);
-        let read = self.spawn("infeed-read", move || {
-            match runtime(readers.permits.available_permits()) {
-                Ok(runtime) => {
-                    drop(made_sender.try_send(Ok(())));
-                    runtime.block_on(grant(Arc::new(readers), retry_receiver));
-                    runtime.shutdown_timeout(PATIENCE);
-                }
-                Err(error) => drop(made_sender.try_send(Err(error))),
-            }
-        })?;
-        made.recv()
-            .unwrap_or_else(|gone| Err(std::io::Error::other(gone)))
-            .map_err(|error| Error::system("the readers' runtime cannot be made", error))?;
-        let (walking, walked) = bounded(0);
-        let walk = self.spawn_walk(walking)?;
-        std::mem::forget(closing);
-        Ok(Threads { walk, walked, read, decode })
-    }
-
-    fn spawn_walk(&self, walking: Sender<()>) -> Result<JoinHandle<()>> {
-        let (shared, source) = (Arc::clone(self.shared), Arc::clone(&self.source));
-        self.spawn("infeed-walk", move || {
-            let _walking = walking;
-            let Shared { index, registry, .. } = &*shared;
-            let started = Instant::now();
-            let listed = fence(|| source.list(&mut Listing::new(index)));
-            let listed = listed.unwrap_or_else(|panic| {
-                Err(Error::lost(format!("listing {} failed: {panic}", source.root().display())))
-            });
-            registry.walk.items(index.progress().listed, started.elapsed());
-            index.finish(listed);
-        })
-    }
-
-    /// A named thread whose unexpected end is told to the consumer.
-    fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-        let guard = LostThread { window: Arc::clone(&self.shared.window), name: name.to_owned() };
-        let work = move || {
-            let guard = guard;
-            work();
-            drop(guard);
-        };
-        let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-        spawned
-            .map_err(|error| Error::system(format!("the thread {name} cannot be started"), error))
-    }
-}
-
-/// One thread for the tasks, and as many as `readers` that block.
-fn runtime(readers: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .thread_name("infeed-read")
-        .max_blocking_threads(readers)
-        .build()
-}
-
-/// Lets the threads that were started end when a later one cannot be.
-struct CloseOnFailure<'a, T: Element>(&'a Arc<Shared<T>>);
-
-impl<T: Element> Drop for CloseOnFailure<'_, T> {
-    fn drop(&mut self) {
-        self.0.window.close();
-        self.0.index.close();
-    }
-}
-
-/// Ends the run when its thread panics.
-struct LostThread<T: Element> {
-    window: Arc<Window<T>>,
-    name: String,
-}
-
-impl<T: Element> Drop for LostThread<T> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.window.fail_for_good(&format!("the thread {} panicked", self.name));
-        }
+        StopHandle::new(move || window.stop())
     }
 }
 
 impl<T: Element> Drop for Loader<T> {
     fn drop(&mut self) {
-        self.shared.window.close();
-        self.shared.index.close();
-        let Some(Threads { walk, walked, read, decode }) = self.threads.take() else { return };
+        self.shared.close();
+        let Some(Threads { walk, walked, read, decode, watch }) = self.threads.take() else {
+            return;
+        };
+        drop(watch.join());
         // A panic has been told to the consumer by `LostThread`.
         drop(read.join());
         for thread in decode {

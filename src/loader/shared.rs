@@ -1,0 +1,171 @@
+//! What a loader's threads and handles share, and how it looks from outside.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::cache::Cache;
+use crate::config::{Order, Resolved};
+use crate::element::Element;
+use crate::plan::Plan;
+use crate::read::budget::ByteBudget;
+use crate::read::{Loaded, StuckReads, Taker};
+use crate::source::Index;
+use crate::stats::{
+    InWork, MemoryUse, Moment, Queue, Recording, Registry, Setting, Stall, Stats, Timeline,
+};
+use crate::watch::{Activity, Bell, EVERY};
+use crate::window::Window;
+
+/// What handles reach after the loader has gone.
+pub(super) struct Shared<T: Element> {
+    pub(super) plan: Arc<Plan>,
+    pub(super) window: Arc<Window<T>>,
+    pub(super) index: Arc<Index>,
+    pub(super) registry: Arc<Registry>,
+    /// Files, read and not yet decoded.
+    pub(super) encoded: Arc<ByteBudget>,
+    pub(super) loaded: Taker<Loaded<T>>,
+    /// Decoded pixels, and what decoders allocate beside them.
+    pub(super) pixels: Arc<ByteBudget>,
+    pub(super) stuck: Arc<StuckReads>,
+    pub(super) cache: Option<Arc<Cache>>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) watched: Mutex<Watched>,
+    pub(super) config: Resolved,
+}
+
+/// What the watch has seen.
+#[derive(Debug)]
+pub(super) struct Watched {
+    recording: Recording,
+    /// The wait for a batch that is too long, while it lasts.
+    stall: Option<Stall>,
+    stalls: u64,
+}
+
+impl<T: Element> Shared<T> {
+    pub(super) fn unwatched() -> Mutex<Watched> {
+        let recording = Recording::new(EVERY.as_secs_f64());
+        Mutex::new(Watched { recording, stall: None, stalls: 0 })
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every thread finishes what it has in hand and ends.
+    pub(super) fn close(&self) {
+        self.window.close();
+        self.index.close();
+        self.bell.close();
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let progress = self.index.progress();
+        let watched = self.watched();
+        let (stall, stalls) = (watched.stall.clone(), watched.stalls);
+        drop(watched);
+        Stats {
+            listed: progress.listed,
+            listing_complete: progress.complete,
+            epoch_samples: progress.complete.then(|| self.plan.length(progress.listed)),
+            seconds: self.registry.elapsed().as_secs_f64(),
+            setting: self.setting(),
+            stages: self.registry.stages(),
+            decoders: self.activity.core_time(),
+            queue: self.queue(),
+            memory: self.memory(),
+            stall,
+            stalls,
+            failures: self.registry.failures(),
+            cache: self.cache.as_ref().map(|cache| cache.stats()),
+            stuck_reads: self.stuck.count(),
+        }
+    }
+
+    fn setting(&self) -> Setting {
+        let Resolved { threads, readers, prefetch, batch_size, order, .. } = self.config;
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Setting { threads, readers, prefetch, batch_size, ordered: order == Order::Ordered, cores }
+    }
+
+    fn queue(&self) -> Queue {
+        let occupancy = self.window.occupancy();
+        Queue {
+            reading: self.activity.reads_under_way(),
+            read: self.loaded.len(),
+            decoding: self.activity.decoders_at_work(),
+            waiting: occupancy.waiting,
+            making: occupancy.making,
+        }
+    }
+
+    fn memory(&self) -> MemoryUse {
+        MemoryUse {
+            batches: self.window.pool().level(),
+            encoded: self.encoded.level(),
+            decode: self.pixels.level(),
+        }
+    }
+
+    pub(super) fn timeline(&self) -> Timeline {
+        self.watched().recording.timeline()
+    }
+
+    /// One look; whether anything is under way.
+    pub(super) fn look(&self) -> bool {
+        let stages = self.registry.stages();
+        let moment = Moment {
+            seconds: self.registry.elapsed().as_secs_f64(),
+            images: stages.transform.items,
+            batches: stages.batch.items,
+            queue: self.queue(),
+            setting: self.setting(),
+            memory: self.memory(),
+            read_seconds: stages.read.busy.as_secs_f64(),
+            decode_seconds: stages.decode.busy.as_secs_f64(),
+            transform_seconds: stages.transform.busy.as_secs_f64(),
+            wait_seconds: stages.batch.waiting_for_input.as_secs_f64(),
+            step_seconds: stages.batch.waiting_for_output.as_secs_f64(),
+        };
+        self.watched().recording.add(moment);
+        self.look_for_stall();
+        self.window.is_under_way()
+    }
+
+    /// Reports a wait that is too long, and again after as long.
+    fn look_for_stall(&self) {
+        let Some(after) = self.config.stall_report else { return };
+        let mut watched = self.watched();
+        let Some(waiting) = self.registry.waiting().filter(|waiting| *waiting >= after) else {
+            watched.stall = None;
+            return;
+        };
+        let told = watched.stall.as_ref().map(|stall| stall.waiting_seconds);
+        let due = told.is_none_or(|told| waiting >= Duration::from_secs_f64(told) + after);
+        watched.stalls += u64::from(told.is_none());
+        if !due {
+            return;
+        }
+        let stall = self.stall(waiting);
+        tracing::warn!(target: "infeed::stall", "{stall}");
+        watched.stall = Some(stall);
+    }
+
+    fn stall(&self, waiting: Duration) -> Stall {
+        let oldest = self.activity.oldest().and_then(|oldest| {
+            let path = self.index.entry(oldest.index)?.path;
+            let seconds = Instant::now().saturating_duration_since(oldest.since).as_secs_f64();
+            Some(InWork { stage: oldest.stage, path, index: oldest.index, seconds })
+        });
+        Stall {
+            waiting_seconds: waiting.as_secs_f64(),
+            oldest,
+            listing: !self.index.is_over(),
+            queue: self.queue(),
+            setting: self.setting(),
+        }
+    }
+}
