@@ -46,11 +46,6 @@ impl Cost {
         Cost { mean, spread: corners.map(|corner| corner / area) }
     }
 
-    /// The same spread about another mean.
-    pub(crate) fn scaled(self, by: f64) -> Self {
-        Cost { mean: self.mean * by, ..self }
-    }
-
     /// The time that `share` of the items do not exceed.
     fn at(&self, share: f64) -> f64 {
         let above = CORNERS.iter().position(|&corner| share < corner).unwrap_or(4).max(1);

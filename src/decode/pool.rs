@@ -417,7 +417,7 @@ impl<T: Element> Worker<T> {
         if let Some(lease) = self.pixels.try_take(len, working) {
             return Ok(lease);
         }
-        Ok(work.waiting(|| self.pixels.take_waiting(len, working)))
+        Ok(work.waiting(|| self.in_work.waiting(|| self.pixels.take_waiting(len, working))))
     }
 }
 

@@ -158,7 +158,8 @@ impl<T: Element> Shared<T> {
         let oldest = self.activity.oldest().and_then(|oldest| {
             let path = self.index.entry(oldest.index)?.path;
             let seconds = Instant::now().saturating_duration_since(oldest.since).as_secs_f64();
-            Some(InWork { stage: oldest.stage, path, index: oldest.index, seconds })
+            let (stage, index, for_memory) = (oldest.stage, oldest.index, oldest.for_memory);
+            Some(InWork { stage, path, index, seconds, for_memory })
         });
         Stall {
             waiting_seconds: waiting.as_secs_f64(),

@@ -115,7 +115,7 @@ pub(crate) async fn grant<T: Element>(
     // Samples that wait for the end of the walk, to draw their substitute.
     let mut undrawn: Vec<Job<T>> = Vec::new();
     let mut idle_since = Instant::now();
-    let mut walking = true;
+    let (mut walking, mut was_full) = (true, false);
     while !readers.window.is_closed() {
         if walking && readers.index.is_over() {
             walking = false;
@@ -134,7 +134,12 @@ pub(crate) async fn grant<T: Element>(
             }
         }
         let idle = readers.grant_all(&mut epochs, &mut idle_since);
-        idle_since = Instant::now();
+        // Woken for something else it has been waiting for room all the time.
+        let full = matches!(idle, Idle::Window);
+        if !(full && was_full) {
+            idle_since = Instant::now();
+        }
+        was_full = full;
         if !undrawn.is_empty() && readers.index.is_over() {
             // The walk has ended in the meantime, perhaps in an error.
             if let Some(error) = readers.index.error() {
@@ -283,7 +288,8 @@ impl<T: Element> Readers<T> {
             Poll::Pending => {
                 let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
                 let permit = Permit { permit: Some(permit), window: Arc::clone(&self.window) };
-                reading.in_work = Some(self.activity.reading(reading.job.index, started));
+                reading.in_work =
+                    Some(self.activity.reading(reading.job.index, started, &reading.clock));
                 tasks.spawn(Arc::clone(self).wait(reading, permit));
             }
         }

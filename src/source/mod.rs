@@ -263,7 +263,7 @@ pub(crate) struct AdmissionClock {
 }
 
 impl AdmissionClock {
-    fn new(start: Instant) -> Self {
+    pub(crate) fn new(start: Instant) -> Self {
         AdmissionClock {
             start,
             waiting: AtomicUsize::new(0),

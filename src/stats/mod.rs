@@ -19,7 +19,7 @@ use serde::{Serialize, Serializer};
 use crate::digest::Digest;
 use crate::error::{CauseKind, Stage};
 
-pub(crate) use counters::{Counters, EpochCounters, Registry};
+pub(crate) use counters::{EpochCounters, Registry};
 pub use service::Service;
 pub(crate) use timeline::Recording;
 pub use timeline::{Moment, Timeline};
@@ -271,6 +271,8 @@ pub struct InWork {
     pub index: u64,
     /// For how long, in seconds.
     pub seconds: f64,
+    /// It waits for memory, as everybody else does.
+    pub for_memory: bool,
 }
 
 impl fmt::Display for Stall {
@@ -279,10 +281,12 @@ impl fmt::Display for Stall {
         let Setting { threads, readers, prefetch, .. } = self.setting;
         write!(f, "no batch for {:.0} s: ", self.waiting_seconds)?;
         match &self.oldest {
-            Some(InWork { stage, path, seconds, .. }) => {
+            Some(InWork { stage, path, seconds, for_memory, .. }) => {
                 let doing = match stage {
+                    _ if *for_memory => "everybody waits for memory, the longest for",
                     Stage::Read => "reading",
-                    Stage::Decode | Stage::Transform => "decoding",
+                    Stage::Decode => "decoding",
+                    Stage::Transform => "transforming",
                 };
                 write!(f, "{doing} {} since {seconds:.0} s; ", path.display())?;
             }

@@ -141,6 +141,14 @@ impl Stats {
         self.verdict_since(&Stats::default())
     }
 
+    /// What held the others back since `earlier`, which are figures of the same
+    /// loader: the first word of the [verdict](Self::verdict_since), which takes
+    /// milliseconds to find what a change would bring.
+    #[must_use]
+    pub fn bound_since(&self, earlier: &Stats) -> Bound {
+        Sight::new(earlier, self).map_or(Bound::Starting, |sight| sight.bound())
+    }
+
     /// Who waited for whom since `earlier`, which are figures of the same loader.
     #[must_use]
     pub fn verdict_since(&self, earlier: &Stats) -> Verdict {
@@ -386,8 +394,10 @@ impl Sight {
             true => (self.decode, plant.threads),
             false => (self.encoded, plant.readers + 2 * plant.threads),
         };
-        // Not all are of the average size.
-        let bytes = (level.mean_bytes * wanted as u64 * 5 / 4).checked_sub(level.limit_bytes)?;
+        // Not all are of the average size; and of a larger limit decoding gets three
+        // quarters, files one.
+        let short = (level.mean_bytes * wanted as u64 * 5 / 4).checked_sub(level.limit_bytes)?;
+        let bytes = if decoding { short / 3 * 4 } else { short * 4 };
         let plant = match decoding {
             true => Plant { pictures: wanted, ..plant },
             false => Plant { files: wanted, ..plant },
@@ -440,10 +450,6 @@ const NO_STEP: f64 = 0.9;
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = |share: f64| match share * 100.0 {
-            low if low > 0.0 && low < 1.0 => "less than 1 %".to_owned(),
-            other => format!("{other:.0} %"),
-        };
         let Shares { threads, readers, prefetch, cores, .. } = self.shares;
         let (words, wait) = (self.bound.words(), percent(self.wait));
         let shares = &self.shares;
@@ -491,7 +497,8 @@ impl fmt::Display for Verdict {
         if let Some(Advice { change, wait, images_per_second }) = self.advice {
             match change {
                 Change::Threads(more) => {
-                    write!(f, "; with {} more", counted(more - threads, "thread"))?;
+                    let s = if more - threads == 1 { "" } else { "s" };
+                    write!(f, "; with {} more thread{s}", more - threads)?;
                 }
                 Change::Readers(readers) => write!(f, "; with {readers} readers")?,
                 Change::Prefetch(prefetch) => write!(f, "; with prefetch {prefetch}")?,
@@ -502,6 +509,7 @@ impl fmt::Display for Verdict {
             }
             match self.wait > NO_STEP {
                 true => write!(f, " it would get about {images_per_second:.0} images/s")?,
+                false if wait < 0.01 => f.write_str(" it would hardly wait")?,
                 false => write!(f, " it would wait about {}", percent(wait))?,
             }
         } else if self.bound == Bound::Decode && threads >= cores {
@@ -523,6 +531,13 @@ impl fmt::Display for Verdict {
             }
             _ => Ok(()),
         }
+    }
+}
+
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        low if low < 1.0 => "less than 1 %".to_owned(),
+        other => format!("{other:.0} %"),
     }
 }
 

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::Stage;
+use crate::source::AdmissionClock;
 use crate::stats::CoreTime;
 
 #[derive(Debug)]
@@ -27,16 +28,28 @@ struct Slot {
     /// Since when, in nanoseconds after the start; 0 without a sample.
     since: AtomicU64,
     index: AtomicU64,
-    transforming: AtomicBool,
+    doing: AtomicU8,
     /// Where the kernel tells of the thread's time.
     times: Mutex<Option<PathBuf>>,
 }
 
+/// What a thread does with its sample.
+const DECODING: u8 = 0;
+const TRANSFORMING: u8 = 1;
+const WAITING: u8 = 2;
+
 #[derive(Debug, Default)]
 struct Reads {
     next: u64,
-    /// Of each read its sample's index, and when it began. The first is the oldest.
-    under_way: BTreeMap<u64, (u64, Instant)>,
+    /// The first is the oldest.
+    under_way: BTreeMap<u64, Read>,
+}
+
+#[derive(Debug)]
+struct Read {
+    index: u64,
+    since: Instant,
+    clock: Arc<AdmissionClock>,
 }
 
 /// A sample in somebody's hands.
@@ -45,6 +58,8 @@ pub(crate) struct Oldest {
     pub(crate) stage: Stage,
     pub(crate) index: u64,
     pub(crate) since: Instant,
+    /// It waits for a byte budget, and so for others.
+    pub(crate) for_memory: bool,
 }
 
 impl Activity {
@@ -58,11 +73,16 @@ impl Activity {
     }
 
     /// The read of a sample has begun; it is over when the guard is dropped.
-    pub(crate) fn reading(self: &Arc<Self>, index: u64, since: Instant) -> ReadInWork {
+    pub(crate) fn reading(
+        self: &Arc<Self>,
+        index: u64,
+        since: Instant,
+        clock: &Arc<AdmissionClock>,
+    ) -> ReadInWork {
         let mut reads = self.reads();
         let id = reads.next;
         reads.next += 1;
-        reads.under_way.insert(id, (index, since));
+        reads.under_way.insert(id, Read { index, since, clock: Arc::clone(clock) });
         ReadInWork { id, activity: Arc::clone(self) }
     }
 
@@ -85,17 +105,22 @@ impl Activity {
     pub(crate) fn oldest(&self) -> Option<Oldest> {
         let decoding = self.decoders.iter().filter_map(|slot| {
             let since = slot.since.load(Ordering::Relaxed);
-            let stage = match slot.transforming.load(Ordering::Relaxed) {
-                true => Stage::Transform,
-                false => Stage::Decode,
-            };
+            let doing = slot.doing.load(Ordering::Relaxed);
+            let stage = if doing == TRANSFORMING { Stage::Transform } else { Stage::Decode };
+            let for_memory = doing == WAITING;
             let index = slot.index.load(Ordering::Relaxed);
             let since = (since > 0).then(|| self.started + Duration::from_nanos(since))?;
-            Some(Oldest { stage, index, since })
+            Some(Oldest { stage, index, since, for_memory })
         });
-        let reading = self.reads().under_way.first_key_value().map(|(_, read)| *read);
-        let reading = reading.map(|(index, since)| Oldest { stage: Stage::Read, index, since });
-        decoding.chain(reading).min_by_key(|oldest| oldest.since)
+        let reads = self.reads();
+        let reading = reads.under_way.values().map(|&Read { index, since, ref clock }| Oldest {
+            stage: Stage::Read,
+            index,
+            since,
+            for_memory: clock.running_since().is_none(),
+        });
+        // Who waits for memory waits for one of the others.
+        decoding.chain(reading).min_by_key(|oldest| (oldest.for_memory, oldest.since))
     }
 
     /// Where the decoder threads' time went, if the kernel tells.
@@ -153,13 +178,21 @@ impl DecoderInWork {
         let slot = self.slot();
         let since = now.saturating_duration_since(self.activity.started).as_nanos() as u64;
         slot.index.store(index, Ordering::Relaxed);
-        slot.transforming.store(false, Ordering::Relaxed);
+        slot.doing.store(DECODING, Ordering::Relaxed);
         slot.since.store(since.max(1), Ordering::Relaxed);
     }
 
     /// A transform of the user's has it.
     pub(crate) fn transforming(&self) {
-        self.slot().transforming.store(true, Ordering::Relaxed);
+        self.slot().doing.store(TRANSFORMING, Ordering::Relaxed);
+    }
+
+    /// It waits for memory while `part` runs.
+    pub(crate) fn waiting<R>(&self, part: impl FnOnce() -> R) -> R {
+        self.slot().doing.store(WAITING, Ordering::Relaxed);
+        let result = part();
+        self.slot().doing.store(DECODING, Ordering::Relaxed);
+        result
     }
 
     /// It has none.
@@ -179,8 +212,9 @@ mod tests {
         let (first, later) = (Instant::now(), Instant::now() + Duration::from_millis(5));
         let decoder = activity.decoder(1);
         decoder.begin(7, later);
-        let read = activity.reading(3, first);
-        let younger = activity.reading(4, later + Duration::from_millis(1));
+        let clock = Arc::new(AdmissionClock::new(first));
+        let read = activity.reading(3, first, &clock);
+        let younger = activity.reading(4, later + Duration::from_millis(1), &clock);
         assert_eq!(activity.reads_under_way(), 2);
         let oldest = activity.oldest().unwrap();
         assert_eq!((oldest.stage, oldest.index, oldest.since), (Stage::Read, 3, first));

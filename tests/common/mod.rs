@@ -6,6 +6,7 @@
 pub(crate) mod cases;
 pub(crate) mod counted;
 pub(crate) mod oracle;
+pub(crate) mod paced;
 pub(crate) mod scripted;
 pub(crate) mod trees;
 
@@ -13,6 +14,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use infeed::stats::Stats;
 use infeed::{Element, Loader, Monitor};
 use tokio::sync::watch;
 
@@ -173,7 +175,7 @@ pub(crate) fn eventually(what: &str, limit: Duration, mut done: impl FnMut() -> 
 /// loader has nothing left to do.
 pub(crate) fn until_full(monitor: &Monitor) {
     eventually("a full window", LIMIT, || {
-        let queue = monitor.stats().queue;
-        queue.waiting == queue.prefetch && queue.making == queue.prefetch
+        let Stats { queue, setting, .. } = monitor.stats();
+        queue.waiting == setting.prefetch && queue.making == setting.prefetch
     });
 }

@@ -4,12 +4,14 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use infeed::stats::{Bound, Stats};
 use infeed::{Element, Loader, Monitor};
-
-use crate::report::limit;
 
 /// Redrawing more often is not read by anybody.
 const EVERY: Duration = Duration::from_millis(100);
+
+/// What happened longer ago says little about now.
+const JUDGED: Duration = Duration::from_secs(5);
 
 /// A bar on stderr; nothing where stderr is not a terminal.
 pub(crate) struct Progress {
@@ -18,10 +20,12 @@ pub(crate) struct Progress {
     /// Images of the epoch that goes on where an earlier run stood.
     resumed: Option<u64>,
     epochs: u64,
-    threads: usize,
     images: u64,
     started: Instant,
     drawn: Option<Instant>,
+    /// Figures of some seconds ago, to judge by what happens now.
+    earlier: Stats,
+    bound: Bound,
 }
 
 impl Progress {
@@ -32,10 +36,11 @@ impl Progress {
             monitor: loader.monitor(),
             resumed: loader.is_resumed().then(|| loader.samples_of(epochs.start)).flatten(),
             epochs: epochs.end - epochs.start,
-            threads: loader.config().threads,
             images: 0,
             started: Instant::now(),
             drawn: None,
+            earlier: Stats::default(),
+            bound: Bound::Starting,
         }
     }
 
@@ -58,15 +63,23 @@ impl Progress {
             self.bar.set_style(style("{spinner} {pos} images  {msg}"));
         }
         let seconds = self.started.elapsed().as_secs_f64();
+        // Right after a new beginning there is nothing to judge.
+        match stats.bound_since(&self.earlier) {
+            Bound::Starting => {}
+            bound => self.bound = bound,
+        }
         let queue = stats.queue;
         self.bar.set_position(self.images);
         self.bar.set_message(format!(
             "{:.0}/s  queue {}/{}  {}",
             self.images as f64 / seconds.max(1e-9),
             queue.waiting,
-            queue.prefetch,
-            limit(&stats.stages, self.threads, seconds).words
+            stats.setting.prefetch,
+            self.bound.words()
         ));
+        if stats.seconds > self.earlier.seconds + JUDGED.as_secs_f64() {
+            self.earlier = stats;
+        }
     }
 
     /// Prints a line above the bar.

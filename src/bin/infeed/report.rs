@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use infeed::config::Resolved;
-use infeed::stats::{CacheStats, EpochStats, Stages};
+use infeed::stats::{Bound, CacheStats, EpochStats, Level, Stats};
 use serde_json::{Value, json};
 
 use crate::system::peak_rss_bytes;
-use crate::units::{Bytes, count, duration, time};
+use crate::units::{Bytes, count, duration, time, wrapped};
 
 /// A finished or interrupted run.
 #[derive(Debug)]
@@ -15,8 +15,7 @@ pub(crate) struct Report {
     pub(crate) source: String,
     pub(crate) config: Resolved,
     pub(crate) epochs: Vec<EpochStats>,
-    pub(crate) stages: Stages,
-    pub(crate) cache: Option<CacheStats>,
+    pub(crate) stats: Stats,
     pub(crate) seconds: f64,
     pub(crate) first_batch_seconds: Option<f64>,
     /// One for each failed sample that is known by name.
@@ -24,49 +23,6 @@ pub(crate) struct Report {
     /// What ended the run, if something did.
     pub(crate) error: Option<String>,
     pub(crate) interrupted: bool,
-}
-
-/// Which stage holds the others back.
-#[derive(Debug)]
-pub(crate) struct Limit {
-    pub(crate) words: &'static str,
-    /// The same with its numbers, as a sentence.
-    pub(crate) sentence: String,
-}
-
-/// Judges who waits for whom after `seconds`.
-pub(crate) fn limit(stages: &Stages, threads: usize, seconds: f64) -> Limit {
-    let share = |time: std::time::Duration, threads: usize| {
-        (100.0 * time.as_secs_f64() / (seconds.max(1e-9) * threads as f64)).min(100.0)
-    };
-    let waits = share(stages.batch.waiting_for_input, 1);
-    let decoders = share(stages.decode.busy + stages.transform.busy, threads);
-    let starved = share(stages.decode.waiting_for_input, threads);
-    let reorder = share(stages.reorder_wait, 1);
-    if waits < 5.0 {
-        let sentence =
-            format!("consumer-bound: it waited {waits:.0} % of the time; fewer threads would do");
-        Limit { words: "consumer-bound", sentence }
-    } else if reorder > waits / 2.0 {
-        let sentence = format!(
-            "order-bound: finished images waited {reorder:.0} % of the time for one in front of \
-             them; try a larger --prefetch, or --order unordered"
-        );
-        Limit { words: "order-bound", sentence }
-    } else if starved > decoders {
-        let sentence = format!(
-            "read-bound: decoders waited {starved:.0} % of the time for files, the consumer \
-             {waits:.0} %; try more --readers"
-        );
-        Limit { words: "read-bound", sentence }
-    } else {
-        let threads = count(threads as u64, "thread", "threads");
-        let sentence = format!(
-            "decode-bound: {threads} busy {decoders:.0} % of the time, the consumer waited \
-             {waits:.0} %"
-        );
-        Limit { words: "decode-bound", sentence }
-    }
 }
 
 impl Report {
@@ -111,8 +67,13 @@ impl Report {
             "interrupted": self.interrupted,
             "error": self.error,
             "config": self.config,
-            "stages": self.stages,
-            "cache": self.cache.as_ref().map(cache_json),
+            "stages": self.stats.stages,
+            "verdict": verdict_json(&self.stats),
+            "decoders": self.stats.decoders,
+            "memory": self.stats.memory,
+            "failures": self.stats.failures,
+            "stalls": self.stats.stalls,
+            "cache": self.stats.cache.as_ref().map(cache_json),
             "epochs": epochs.collect::<Vec<_>>(),
             "errors": self.errors,
         })
@@ -165,7 +126,8 @@ impl Report {
                 Bytes(peak)
             )?;
         }
-        if let Some(cache) = &self.cache {
+        self.print_memory(&mut out)?;
+        if let Some(cache) = &self.stats.cache {
             print_cache(&mut out, cache)?;
         }
         self.print_stages(&mut out)?;
@@ -183,11 +145,13 @@ impl Report {
             config.sampling, config.order, config.threads, config.readers, config.prefetch
         )?;
         if self.images() > 0 {
-            let limit = limit(&self.stages, config.threads, self.seconds);
-            writeln!(out, "  {}", limit.sentence)?;
-            let reorder = self.stages.reorder_wait;
+            let verdict = self.stats.verdict();
+            for line in wrapped(&verdict.to_string()).lines() {
+                writeln!(out, "  {line}")?;
+            }
+            let reorder = self.stats.stages.reorder_wait;
             // Beside the verdict, once it is worth a thought.
-            if limit.words != "order-bound" && reorder.as_secs_f64() > 0.03 * self.seconds {
+            if verdict.bound != Bound::Order && reorder.as_secs_f64() > 0.03 * self.seconds {
                 let reorder = duration(reorder);
                 writeln!(
                     out,
@@ -196,6 +160,20 @@ impl Report {
             }
         }
         Ok(())
+    }
+
+    /// How much of each part of the bound was in use at the most.
+    fn print_memory(&self, out: &mut impl Write) -> io::Result<()> {
+        let memory = self.stats.memory;
+        let of =
+            |level: Level| format!("{} of {}", Bytes(level.peak_bytes), Bytes(level.limit_bytes));
+        writeln!(
+            out,
+            "    of it batches {}, files {}, decoding {}",
+            of(memory.batches),
+            of(memory.encoded),
+            of(memory.decode)
+        )
     }
 
     fn print_epochs(&self, out: &mut impl Write) -> io::Result<()> {
@@ -243,21 +221,42 @@ impl Report {
     fn print_stages(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
-            "  stage         items       bytes      busy  waits for input  waits for output"
+            "  stage       items      bytes     busy  for input  for output   50 %    90 %    99 %"
         )?;
-        for (name, stage) in self.stages.iter() {
+        for (name, stage) in self.stats.stages.iter() {
             writeln!(
                 out,
-                "  {name:<10} {:>8} {:>11} {:>9} {:>16} {:>17}",
+                "  {name:<9} {:>7} {:>10} {:>8} {:>10} {:>11} {:>6} {:>7} {:>7}",
                 stage.items,
                 if stage.bytes == 0 { "-".to_owned() } else { Bytes(stage.bytes).to_string() },
                 duration(stage.busy),
                 duration(stage.waiting_for_input),
-                duration(stage.waiting_for_output)
+                duration(stage.waiting_for_output),
+                duration(stage.service.p50),
+                duration(stage.service.p90),
+                duration(stage.service.p99)
+            )?;
+        }
+        for (name, service) in
+            [("waited", self.stats.stages.wait), ("was away", self.stats.stages.step)]
+        {
+            writeln!(
+                out,
+                "  the consumer {name:<45} {:>6} {:>7} {:>7}",
+                duration(service.p50),
+                duration(service.p90),
+                duration(service.p99)
             )?;
         }
         Ok(())
     }
+}
+
+fn verdict_json(stats: &Stats) -> Value {
+    let verdict = stats.verdict();
+    let mut value = serde_json::to_value(verdict).unwrap_or_default();
+    value["sentence"] = json!(verdict.to_string());
+    value
 }
 
 fn cache_json(cache: &CacheStats) -> Value {

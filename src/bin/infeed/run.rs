@@ -118,8 +118,7 @@ impl<T: Element> Streaming<T> {
         let report = Report {
             source: self.source,
             config: self.loader.config().clone(),
-            stages: stats.stages,
-            cache: stats.cache,
+            stats,
             epochs: self.epochs,
             seconds: self.seconds,
             first_batch_seconds: self.first_batch_seconds,
