@@ -415,6 +415,14 @@ impl<T: Element> LoaderBuilder<T> {
         self
     }
 
+    /// The part of its time that the consumer may wait for batches, which threads,
+    /// readers and prefetch depth aim at where they are left to the loader. Default
+    /// 0.01.
+    pub fn wait_target(mut self, share: f64) -> Self {
+        self.config.wait_target = share;
+        self
+    }
+
     /// How long the consumer may wait for a batch before it is reported what
     /// everybody is doing: a `tracing` event of level WARN and target
     /// `infeed::stall`, and [`Stats::stall`](crate::stats::Stats::stall). The run
@@ -459,6 +467,56 @@ impl<T: Element> LoaderBuilder<T> {
         let LoaderBuilder { source, resume, config: Config { subset, split, .. }, .. } = self;
         let source = Selected::from(source, subset, split);
         Loader::start(Parts { source, decoder, transform, augment, cache, config, resume })
+    }
+
+    /// Another one with the same knobs.
+    #[cfg(feature = "tune")]
+    pub(crate) fn again(&self) -> Self {
+        LoaderBuilder {
+            source: Arc::clone(&self.source),
+            decoder: self.decoder.clone(),
+            config: self.config.clone(),
+            before: self.before.clone(),
+            after: self.after.clone(),
+            resume: None,
+            element: PhantomData,
+        }
+    }
+
+    /// One over the same samples in the same order that has them read, and hands
+    /// what was read to `decoder`.
+    #[cfg(feature = "tune")]
+    pub(crate) fn only_read(&self, decoder: Arc<dyn Decode>) -> LoaderBuilder<u8> {
+        let Config { split, subset, sampling, shard, seed, read_timeout, .. } = self.config.clone();
+        let Config { max_file_bytes, on_error, .. } = self.config;
+        let size = Size { width: 1, height: 1 };
+        let config = Config {
+            split,
+            subset,
+            sampling,
+            shard,
+            seed,
+            read_timeout,
+            max_file_bytes,
+            on_error,
+            size,
+            ..Config::default()
+        };
+        LoaderBuilder {
+            source: Arc::clone(&self.source),
+            decoder: Some(decoder),
+            config,
+            before: Vec::new(),
+            after: Vec::new(),
+            resume: None,
+            element: PhantomData,
+        }
+    }
+
+    /// Where the samples come from.
+    #[cfg(feature = "tune")]
+    pub(crate) fn root(&self) -> std::path::PathBuf {
+        self.source.root()
     }
 
     /// Checks every knob without starting anything.

@@ -46,6 +46,12 @@ impl Cost {
         Cost { mean, spread: corners.map(|corner| corner / area) }
     }
 
+    /// The same spread about another mean.
+    #[cfg(feature = "tune")]
+    pub(crate) fn scaled(self, by: f64) -> Self {
+        Cost { mean: self.mean * by, ..self }
+    }
+
     /// The time that `share` of the items do not exceed.
     fn at(&self, share: f64) -> f64 {
         let above = CORNERS.iter().position(|&corner| share < corner).unwrap_or(4).max(1);
@@ -99,7 +105,7 @@ pub(crate) struct Outcome {
 /// Batches that are not counted: the window fills.
 const WARM_UP: usize = 4;
 /// Events are bounded, whatever the batch.
-const SAMPLES: usize = 6_000;
+const SAMPLES: usize = 4_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {

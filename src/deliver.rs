@@ -326,7 +326,7 @@ impl Current {
     /// `held_back` says since when order alone had kept decoders from working.
     fn take(&mut self, counters: Arc<EpochCounters>, now: Instant, held_back: Option<Instant>) {
         if let Some(since) = self.waiting.take() {
-            counters.consumer_waited(now - since);
+            counters.consumer_waited(now - since, self.stats.batches == 0);
             if let Some(held_back) = held_back {
                 counters.reorder_wait.add(now.saturating_duration_since(held_back.max(since)));
             }

@@ -51,6 +51,7 @@
 //! * `cli` (default): the `infeed` binary. A program that only wants the library
 //!   sets `default-features = false`.
 //! * `export`: batches as `.npy` files.
+//! * `tune`: which setting keeps a training step fed ([`tune`]).
 //! * `candle`: batches as candle's tensors (`Batch::into_candle`).
 //! * `burn`: batches as tensors of burn, and its `DataLoader`; needs Rust 1.95.
 
@@ -81,6 +82,7 @@ mod coverage;
 mod deliver;
 mod epoch;
 mod loader;
+mod pace;
 mod preprocess;
 pub mod stats;
 mod watch;
@@ -92,6 +94,8 @@ mod unfinished;
 
 #[cfg(feature = "export")]
 pub mod export;
+#[cfg(feature = "tune")]
+pub mod tune;
 
 mod frameworks;
 

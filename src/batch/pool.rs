@@ -15,8 +15,6 @@ use crate::stats::Level;
 pub(crate) struct Pool<T> {
     /// Elements of one buffer.
     elements: usize,
-    /// Buffers that may exist before a returned one is freed instead of kept.
-    keep: usize,
     state: Mutex<State<T>>,
 }
 
@@ -25,6 +23,8 @@ struct State<T> {
     free: Vec<Vec<T>>,
     /// Buffers in the free list and outside.
     existing: usize,
+    /// Buffers that may exist before a returned one is freed instead of kept.
+    keep: usize,
     /// The most that there were at once.
     peak: usize,
     /// Nobody will take any more: what comes back is freed.
@@ -33,17 +33,15 @@ struct State<T> {
 
 impl<T> fmt::Debug for Pool<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
-            .field("elements", &self.elements)
-            .field("keep", &self.keep)
-            .finish_non_exhaustive()
+        f.debug_struct("Pool").field("elements", &self.elements).finish_non_exhaustive()
     }
 }
 
 impl<T: Zeroable> Pool<T> {
     pub(crate) fn new(elements: usize, keep: usize) -> Arc<Self> {
-        let state = Mutex::new(State { free: Vec::new(), existing: 0, peak: 0, closed: false });
-        Arc::new(Pool { elements, keep, state })
+        let state =
+            Mutex::new(State { free: Vec::new(), existing: 0, keep, peak: 0, closed: false });
+        Arc::new(Pool { elements, state })
     }
 
     /// A buffer of `elements` initialised values of no particular content.
@@ -77,20 +75,32 @@ impl<T> Pool<T> {
         Level {
             bytes: state.existing as u64 * each,
             peak_bytes: state.peak as u64 * each,
-            limit_bytes: self.keep as u64 * each,
+            limit_bytes: state.keep as u64 * each,
             mean_bytes: each,
         }
     }
 
     fn put(&self, memory: Vec<T>) {
         let mut state = self.lock();
-        if state.existing <= self.keep && !state.closed {
+        if state.existing <= state.keep && !state.closed {
             state.free.push(memory);
         } else {
             state.existing -= 1;
             drop(state);
             drop(memory);
         }
+    }
+
+    /// Keeps so many from now on.
+    pub(crate) fn keep(&self, buffers: usize) {
+        let mut state = self.lock();
+        state.keep = buffers;
+        let excess = state.existing.saturating_sub(buffers).min(state.free.len());
+        state.existing -= excess;
+        // The one that came back last is the warmest.
+        let coldest: Vec<_> = state.free.drain(..excess).collect();
+        drop(state);
+        drop(coldest);
     }
 
     /// Frees what is kept, and from now on whatever comes back: a batch may

@@ -46,6 +46,8 @@ const FILES_AHEAD: u64 = 2;
 const THREAD_BYTES: u64 = 1 << 20;
 /// A sample in flight beside its bytes: a task, its path, its place.
 const TICKET_BYTES: u64 = 2 << 10;
+/// Batches ahead that a loader takes at most where the number is left to it.
+const MOST_PREFETCH: usize = 4;
 /// A memory limit shrinks limits that were left open down to these, not
 /// further: below, ordinary photographs would be refused.
 const LEAST_FILE_BYTES: u64 = 16 << 20;
@@ -94,13 +96,16 @@ impl fmt::Display for MemoryBound {
 /// What a memory limit settles.
 pub(super) struct Derived {
     pub(super) prefetch: usize,
+    /// Where the loader may go with it; the bound holds for so many.
+    pub(super) most_prefetch: usize,
     pub(super) limits: Limits,
     pub(super) memory: MemoryBound,
 }
 
 /// Without a memory limit, everything as asked for. With one, the budgets
 /// shrink first, then the limits on files and pixels where they were left open,
-/// then the prefetch depth where it was left open.
+/// then the prefetch depth where it was left open. What is left when nothing had
+/// to shrink is for a prefetch depth that may grow.
 pub(super) fn derive<T: Element>(
     config: &Config,
     threads: usize,
@@ -118,9 +123,18 @@ pub(super) fn derive<T: Element>(
     };
     let full = limits(defaults.max_file_bytes, defaults.max_pixels);
     let Some(limit) = config.memory_limit else {
-        let memory = parts.wide(asked, &full);
-        return Ok(Derived { prefetch: asked, limits: full, memory });
+        let most_prefetch = if config.prefetch == 0 { MOST_PREFETCH } else { asked };
+        let memory = parts.wide(most_prefetch, &full);
+        return Ok(Derived { prefetch: asked, most_prefetch, limits: full, memory });
     };
+    if config.prefetch == 0 {
+        let deeper = (asked..=MOST_PREFETCH).rev();
+        let mut deeper = deeper.map(|most| (most, parts.wide(most, &full)));
+        if let Some((most_prefetch, memory)) = deeper.find(|(_, bound)| bound.total_bytes <= limit)
+        {
+            return Ok(Derived { prefetch: asked, most_prefetch, limits: full, memory });
+        }
+    }
     let least = limits(LEAST_FILE_BYTES, LEAST_PIXELS);
     let lowest = if config.prefetch == 0 { 1 } else { asked };
     for prefetch in (lowest..=asked).rev() {
@@ -133,7 +147,7 @@ pub(super) fn derive<T: Element>(
                     .max_pixels
                     .min((memory.decode_bytes - DECODE_FIXED_BYTES) / parts.pixel_bytes),
             );
-            return Ok(Derived { prefetch, limits, memory });
+            return Ok(Derived { prefetch, most_prefetch: prefetch, limits, memory });
         }
     }
     let tight = parts.tight(lowest, &least);
@@ -280,7 +294,8 @@ mod tests {
         let Derived { prefetch, memory, .. } = derived(&Config::default()).unwrap();
         assert_eq!(prefetch, 2);
         assert_eq!(memory.batch_bytes, 32 * 3 * 512 * 512 * 4);
-        assert_eq!(memory.batches_bytes, 3 * memory.batch_bytes);
+        // It may come to be four, and one with the caller.
+        assert_eq!(memory.batches_bytes, 5 * memory.batch_bytes);
         let parts = memory.batches_bytes
             + memory.encoded_bytes
             + memory.decode_bytes

@@ -59,6 +59,10 @@ impl Config {
         if self.held_batches == 0 || self.held_batches > 1 << 20 {
             return refuse("held_batches", self.held_batches, "expected 1 to 1048576");
         }
+        if !(0.0..=0.5).contains(&self.wait_target) {
+            let reason = "expected a share of the consumer's time, 0 to 0.5";
+            return refuse("wait_target", self.wait_target, reason);
+        }
         if self.stall_report.is_some_and(|after| after.is_zero()) {
             return refuse("stall_report", "0", "expected a positive duration, or none");
         }

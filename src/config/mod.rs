@@ -43,6 +43,10 @@ const DEFAULT_PREFETCH: usize = 2;
 /// Reads of cached files keep the decoders fed with two; a disk or a network
 /// file system wants more in flight, and a waiting read costs next to nothing.
 const DEFAULT_READERS: usize = 16;
+/// More helps no storage that is known, and each can be a thread.
+const MOST_READERS: usize = 64;
+/// Less is not felt, and hard to tell from the machine's own noise.
+const DEFAULT_WAIT_TARGET: f64 = 0.01;
 /// Long enough for a network file system's hiccup, short enough that somebody
 /// still looks at the screen.
 const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -77,6 +81,7 @@ pub(crate) struct Config {
     pub(crate) threads: usize,
     pub(crate) readers: usize,
     pub(crate) prefetch: usize,
+    pub(crate) wait_target: f64,
     pub(crate) held_batches: usize,
     pub(crate) cache: Cache,
     pub(crate) cache_side: Option<u32>,
@@ -114,6 +119,7 @@ impl Default for Config {
             threads: 0,
             readers: 0,
             prefetch: 0,
+            wait_target: DEFAULT_WAIT_TARGET,
             held_batches: 1,
             cache: Cache::None,
             cache_side: None,
@@ -127,6 +133,20 @@ impl Default for Config {
             failures_kept: DEFAULT_FAILURES_KEPT,
         }
     }
+}
+
+/// What is left to the loader, and how far it may go: it follows the consumer's
+/// pace with the least that keeps it fed. Ordered, the batches are the same
+/// whatever it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Auto {
+    /// Decoder threads, from 1 to so many.
+    pub threads: Option<usize>,
+    /// Reads in flight, up to so many.
+    pub readers: Option<usize>,
+    /// Batches ahead, from 1 to so many; the memory bound holds for these.
+    pub prefetch: Option<usize>,
 }
 
 /// A configuration in which every value is settled: what
@@ -192,12 +212,17 @@ pub struct Resolved {
     pub allow_truncated: bool,
     /// The seed of everything random.
     pub seed: u64,
-    /// Decoder threads.
+    /// Decoder threads; where they are [`auto`](Self::auto), those that there are.
     pub threads: usize,
-    /// Reads in flight at most.
+    /// Reads in flight at most, in the beginning.
     pub readers: usize,
-    /// Batches in the making or waiting, ahead of the one taken last.
+    /// Batches in the making or waiting, ahead of the one taken last, in the
+    /// beginning.
     pub prefetch: usize,
+    /// What of these three follows the consumer.
+    pub auto: Auto,
+    /// The part of its time that the consumer may wait, which those aim at.
+    pub wait_target: f64,
     /// Batches that the caller keeps at once.
     pub held_batches: usize,
     /// Where decoded pixels are kept.
@@ -231,7 +256,7 @@ impl Config {
             threads => threads,
         };
         let readers = if self.readers == 0 { DEFAULT_READERS } else { self.readers };
-        let bound::Derived { prefetch, limits, memory } =
+        let bound::Derived { prefetch, most_prefetch, limits, memory } =
             bound::derive::<T>(self, threads, readers, DEFAULT_PREFETCH)?;
         let replace_attempts = match self.on_error {
             OnError::Replace { attempts, .. } => attempts,
@@ -272,6 +297,12 @@ impl Config {
             threads,
             readers,
             prefetch,
+            auto: Auto {
+                threads: (self.threads == 0).then_some(threads),
+                readers: (self.readers == 0).then_some(MOST_READERS),
+                prefetch: (self.prefetch == 0).then_some(most_prefetch),
+            },
+            wait_target: self.wait_target,
             held_batches: self.held_batches,
             cache: self.cache.clone(),
             cache_side: self.cache_side,

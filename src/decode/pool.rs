@@ -90,8 +90,10 @@ impl<T: Element> Worker<T> {
             let loaded = match self.loaded.try_take() {
                 Some(loaded) => loaded,
                 None => {
-                    let Some(loaded) = self.loaded.take_waiting() else { return };
-                    let (idle_since, counters) = (now, &loaded.job.ticket.counters);
+                    let Some((loaded, rested)) = self.loaded.take_waiting() else { return };
+                    let counters = &loaded.job.ticket.counters;
+                    // A thread that may not work waits for nothing.
+                    let idle_since = rested.map_or(now, |rested| rested.max(now));
                     now = Instant::now();
                     counters.decode.input(counters.waited(idle_since, now));
                     loaded

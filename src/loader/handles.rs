@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::stats::Stats;
+#[cfg(feature = "tune")]
+use crate::stats::{Knob, Timeline};
 
 /// Reads a loader's figures from any thread, also while an epoch runs.
 #[derive(Clone)]
@@ -24,6 +26,37 @@ impl Monitor {
 impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Monitor").field(&self.stats()).finish()
+    }
+}
+
+/// Sets a running loader otherwise.
+#[cfg(feature = "tune")]
+#[derive(Clone)]
+pub(crate) struct Setter(std::sync::Arc<dyn Set>);
+
+#[cfg(feature = "tune")]
+pub(super) trait Set {
+    fn set(&self, knob: Knob, to: usize);
+    fn stats(&self) -> Stats;
+    fn timeline(&self) -> Timeline;
+}
+
+#[cfg(feature = "tune")]
+impl Setter {
+    pub(super) fn new(loader: Arc<dyn Set>) -> Self {
+        Setter(loader)
+    }
+
+    pub(crate) fn set(&self, knob: Knob, to: usize) {
+        self.0.set(knob, to);
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+
+    pub(crate) fn timeline(&self) -> Timeline {
+        self.0.timeline()
     }
 }
 

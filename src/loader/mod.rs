@@ -13,6 +13,7 @@
 //! the queue at its end; every thread is joined. What the operating system
 //! does not give back is left behind, counted, with nothing but its buffer.
 
+mod controls;
 mod handles;
 mod shared;
 mod start;
@@ -23,7 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::augment::Augment;
 use crate::batch::Pool;
@@ -45,6 +46,9 @@ use crate::stats::{Registry, Stats, Timeline};
 use crate::transform::Transform;
 use crate::watch::{Activity, Bell};
 use crate::window::{Shape, Window};
+use controls::Controls;
+#[cfg(feature = "tune")]
+pub(crate) use handles::Setter;
 pub use handles::{Monitor, StopHandle};
 use shared::Shared;
 use start::{Starting, Threads};
@@ -140,12 +144,14 @@ impl<T: Element> Loader<T> {
         let stuck = StuckReads::new(config.readers);
         // Never fuller than `prefetch * batch_size`, since every item holds a ticket.
         let (loaded_giver, loaded) = handoff();
+        let permits = Arc::new(Semaphore::new(config.readers));
         let shared = Arc::new(Shared {
             plan,
             window,
             index,
             registry,
             encoded: ByteBudget::new(config.memory.encoded_bytes),
+            permits,
             loaded,
             pixels: ByteBudget::new(config.memory.decode_bytes),
             stuck,
@@ -153,6 +159,7 @@ impl<T: Element> Loader<T> {
             activity: Activity::new(config.threads),
             bell: Bell::new(),
             watched: Shared::<T>::unwatched(),
+            controls: Controls::new(&config),
             config,
         });
         let threads = Starting { shared: &shared, source: Arc::clone(&source), loaded_giver }
@@ -347,6 +354,13 @@ impl<T: Element> Loader<T> {
     pub fn monitor(&self) -> Monitor {
         let shared = Arc::clone(&self.shared);
         Monitor::new(move || shared.stats())
+    }
+
+    /// A handle that sets the loader otherwise while it runs.
+    #[cfg(feature = "tune")]
+    pub(crate) fn setter(&self) -> Setter {
+        let shared = Arc::clone(&self.shared);
+        Setter::new(shared)
     }
 
     /// The levels of the queues over time, from the loader's building to now.

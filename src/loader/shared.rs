@@ -1,19 +1,19 @@
 //! What a loader's threads and handles share, and how it looks from outside.
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
+use super::Controls;
 use crate::cache::Cache;
-use crate::config::{Order, Resolved};
+use crate::config::Resolved;
 use crate::element::Element;
 use crate::plan::Plan;
 use crate::read::budget::ByteBudget;
-use crate::read::{Loaded, StuckReads, Taker};
+use crate::read::{Handoff, Loaded, StuckReads};
 use crate::source::Index;
-use crate::stats::{
-    InWork, MemoryUse, Moment, Queue, Recording, Registry, Setting, Stall, Stats, Timeline,
-};
+use crate::stats::{InWork, MemoryUse, Moment, Queue, Recording, Registry, Stall, Stats, Timeline};
 use crate::watch::{Activity, Bell, EVERY};
 use crate::window::Window;
 
@@ -25,7 +25,8 @@ pub(super) struct Shared<T: Element> {
     pub(super) registry: Arc<Registry>,
     /// Files, read and not yet decoded.
     pub(super) encoded: Arc<ByteBudget>,
-    pub(super) loaded: Taker<Loaded<T>>,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) loaded: Handoff<Loaded<T>>,
     /// Decoded pixels, and what decoders allocate beside them.
     pub(super) pixels: Arc<ByteBudget>,
     pub(super) stuck: Arc<StuckReads>,
@@ -33,6 +34,7 @@ pub(super) struct Shared<T: Element> {
     pub(super) activity: Arc<Activity>,
     pub(super) bell: Arc<Bell>,
     pub(super) watched: Mutex<Watched>,
+    pub(super) controls: Controls,
     pub(super) config: Resolved,
 }
 
@@ -72,7 +74,8 @@ impl<T: Element> Shared<T> {
             listing_complete: progress.complete,
             epoch_samples: progress.complete.then(|| self.plan.length(progress.listed)),
             seconds: self.registry.elapsed().as_secs_f64(),
-            setting: self.setting(),
+            setting: self.controls.setting(),
+            decisions: self.controls.decisions(),
             stages: self.registry.stages(),
             decoders: self.activity.core_time(),
             queue: self.queue(),
@@ -83,12 +86,6 @@ impl<T: Element> Shared<T> {
             cache: self.cache.as_ref().map(|cache| cache.stats()),
             stuck_reads: self.stuck.count(),
         }
-    }
-
-    fn setting(&self) -> Setting {
-        let Resolved { threads, readers, prefetch, batch_size, order, .. } = self.config;
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Setting { threads, readers, prefetch, batch_size, ordered: order == Order::Ordered, cores }
     }
 
     fn queue(&self) -> Queue {
@@ -122,7 +119,7 @@ impl<T: Element> Shared<T> {
             images: stages.transform.items,
             batches: stages.batch.items,
             queue: self.queue(),
-            setting: self.setting(),
+            setting: self.controls.setting(),
             memory: self.memory(),
             read_seconds: stages.read.busy.as_secs_f64(),
             decode_seconds: stages.decode.busy.as_secs_f64(),
@@ -132,6 +129,9 @@ impl<T: Element> Shared<T> {
         };
         self.watched().recording.add(moment);
         self.look_for_stall();
+        if self.controls.is_auto() {
+            self.follow(self.stats());
+        }
         self.window.is_under_way()
     }
 
@@ -166,7 +166,7 @@ impl<T: Element> Shared<T> {
             oldest,
             listing: !self.index.is_over(),
             queue: self.queue(),
-            setting: self.setting(),
+            setting: self.controls.setting(),
         }
     }
 }

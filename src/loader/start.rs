@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::{PATIENCE, Shared};
 use crate::augment::Augment;
@@ -54,7 +54,7 @@ impl<T: Element> Starting<'_, T> {
             plan: Arc::clone(plan),
             encoded: Arc::clone(&shared.encoded),
             max_file_bytes: config.limits.max_file_bytes,
-            permits: Arc::new(Semaphore::new(config.readers)),
+            permits: Arc::clone(&shared.permits),
             timeout: config.read_timeout,
             stuck: Arc::clone(stuck),
             activity: Arc::clone(&shared.activity),
@@ -62,7 +62,7 @@ impl<T: Element> Starting<'_, T> {
             retries: retries.clone(),
         };
         let workers = (0..config.threads).map(|number| Worker {
-            loaded: shared.loaded.clone(),
+            loaded: shared.loaded.taker(number),
             decoder: Arc::clone(&decoder),
             transform: Arc::clone(&transform),
             augment: Arc::clone(&augment),
@@ -81,17 +81,16 @@ impl<T: Element> Starting<'_, T> {
             let name = format!("infeed-decode-{number}");
             decode.push(spawn(shared, &name, move || worker.run())?);
         }
+        let most_readers = config.auto.readers.unwrap_or(config.readers);
         // Made on its own thread: a runtime must not be dropped inside another.
         let (made_sender, made) = bounded(1);
-        let read = spawn(shared, "infeed-read", move || {
-            match runtime(readers.permits.available_permits()) {
-                Ok(runtime) => {
-                    drop(made_sender.try_send(Ok(())));
-                    runtime.block_on(grant(Arc::new(readers), retry_receiver));
-                    runtime.shutdown_timeout(PATIENCE);
-                }
-                Err(error) => drop(made_sender.try_send(Err(error))),
+        let read = spawn(shared, "infeed-read", move || match runtime(most_readers) {
+            Ok(runtime) => {
+                drop(made_sender.try_send(Ok(())));
+                runtime.block_on(grant(Arc::new(readers), retry_receiver));
+                runtime.shutdown_timeout(PATIENCE);
             }
+            Err(error) => drop(made_sender.try_send(Err(error))),
         })?;
         made.recv()
             .unwrap_or_else(|gone| Err(std::io::Error::other(gone)))

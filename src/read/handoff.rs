@@ -7,30 +7,37 @@
 //! no other is woken; arrived, it wakes the next if there is still more than it
 //! takes itself. The thread that fell asleep last is woken first: its memory is
 //! the warmest, and with more threads than work the others sleep on.
+//!
+//! So many threads may work; the others, by number, rest until they may again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
+use std::thread::{Thread, ThreadId};
+use std::time::Instant;
 
 use crate::linger::Linger;
 
 /// Both ends of a queue.
-pub(crate) fn handoff<J>() -> (Giver<J>, Taker<J>) {
-    let shared = Arc::new(Handoff { state: Mutex::new(State::default()) });
-    (Giver(Arc::clone(&shared)), Taker(shared))
+pub(crate) fn handoff<J>() -> (Giver<J>, Handoff<J>) {
+    let handoff = Handoff { shared: Arc::new(Mutex::new(State::default())) };
+    (Giver(handoff.clone()), handoff)
+}
+
+/// What both ends have in common.
+#[derive(Debug)]
+pub(crate) struct Handoff<J> {
+    shared: Arc<Mutex<State<J>>>,
 }
 
 /// The end that fills the queue; dropped, it ends it.
 #[derive(Debug)]
-pub(crate) struct Giver<J>(Arc<Handoff<J>>);
+pub(crate) struct Giver<J>(Handoff<J>);
 
 /// An end that empties the queue; each thread has one.
 #[derive(Debug)]
-pub(crate) struct Taker<J>(Arc<Handoff<J>>);
-
-#[derive(Debug)]
-struct Handoff<J> {
-    state: Mutex<State<J>>,
+pub(crate) struct Taker<J> {
+    handoff: Handoff<J>,
+    number: usize,
 }
 
 #[derive(Debug)]
@@ -39,6 +46,10 @@ struct State<J> {
     queue: VecDeque<J>,
     /// Threads with nothing to do, the latest last.
     asleep: Vec<Thread>,
+    /// Threads that may not work.
+    resting: Vec<Thread>,
+    /// Threads below this number may work.
+    allowed: usize,
     /// One that was woken and has not come yet.
     waking: bool,
     ended: bool,
@@ -46,20 +57,51 @@ struct State<J> {
 
 impl<J> Default for State<J> {
     fn default() -> Self {
-        State { queue: VecDeque::new(), asleep: Vec::new(), waking: false, ended: false }
+        State {
+            queue: VecDeque::new(),
+            asleep: Vec::new(),
+            resting: Vec::new(),
+            allowed: usize::MAX,
+            waking: false,
+            ended: false,
+        }
+    }
+}
+
+impl<J> Clone for Handoff<J> {
+    fn clone(&self) -> Self {
+        Handoff { shared: Arc::clone(&self.shared) }
     }
 }
 
 impl<J> Handoff<J> {
     fn lock(&self) -> MutexGuard<'_, State<J>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Items that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().queue.len()
+    }
+
+    /// The end of thread `number`.
+    pub(crate) fn taker(&self, number: usize) -> Taker<J> {
+        Taker { handoff: self.clone(), number }
+    }
+
+    /// So many threads may work from now on.
+    pub(crate) fn allow(&self, threads: usize) {
+        let mut state = self.lock();
+        state.allowed = threads;
+        let resting = std::mem::take(&mut state.resting);
+        drop(state);
+        // Those that still may not go back to rest.
+        resting.iter().for_each(Thread::unpark);
     }
 
     /// Until this thread is woken for a reason.
     fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State<J>>) -> MutexGuard<'a, State<J>> {
-        let this = std::thread::current();
-        let id = this.id();
-        state.asleep.push(this);
+        let id = park_in(&mut state.asleep);
         // Whoever is woken for a reason was taken off the list.
         while state.asleep.iter().any(|thread| thread.id() == id) {
             drop(state);
@@ -68,6 +110,36 @@ impl<J> Handoff<J> {
         }
         state.waking = false;
         state
+    }
+
+    /// Until it may be that this thread may work.
+    fn rest<'a>(&'a self, mut state: MutexGuard<'a, State<J>>) -> MutexGuard<'a, State<J>> {
+        let id = park_in(&mut state.resting);
+        // It may have been woken for work, which is another's now.
+        let thread = state.next_to_wake();
+        drop(state);
+        wake(thread);
+        state = self.lock();
+        while state.resting.iter().any(|thread| thread.id() == id) {
+            drop(state);
+            std::thread::park();
+            state = self.lock();
+        }
+        state
+    }
+}
+
+fn park_in(threads: &mut Vec<Thread>) -> ThreadId {
+    let this = std::thread::current();
+    let id = this.id();
+    threads.push(this);
+    id
+}
+
+/// Once the lock is free.
+fn wake(thread: Option<Thread>) {
+    if let Some(thread) = thread {
+        thread.unpark();
     }
 }
 
@@ -90,9 +162,7 @@ impl<J> Giver<J> {
         state.queue.push_back(item);
         let thread = state.next_to_wake();
         drop(state);
-        if let Some(thread) = thread {
-            thread.unpark();
-        }
+        wake(thread);
     }
 }
 
@@ -100,47 +170,45 @@ impl<J> Drop for Giver<J> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.ended = true;
-        let asleep = std::mem::take(&mut state.asleep);
+        let mut threads = std::mem::take(&mut state.asleep);
+        threads.append(&mut state.resting);
         drop(state);
-        asleep.iter().for_each(Thread::unpark);
+        threads.iter().for_each(Thread::unpark);
     }
 }
 
 impl<J> Taker<J> {
-    /// Items that wait.
-    pub(crate) fn len(&self) -> usize {
-        self.0.lock().queue.len()
-    }
-
-    /// The next item, if there is one now.
+    /// The next item, if there is one now, and this thread may work.
     pub(crate) fn try_take(&self) -> Option<J> {
-        Self::take_from(self.0.lock())
+        let state = self.handoff.lock();
+        (self.number < state.allowed).then(|| Self::take_from(state)).flatten()
     }
 
-    /// The next item; `None` when the queue has ended and is empty.
-    pub(crate) fn take_waiting(&self) -> Option<J> {
-        let mut state = self.0.lock();
-        let mut linger = Linger::new(1);
-        while state.queue.is_empty() && !state.ended {
-            state = linger.wait(state, || self.0.lock(), |state| self.0.sleep(state));
+    /// The next item, and until when the thread rested if it did; `None` when the
+    /// queue has ended and is empty.
+    pub(crate) fn take_waiting(&self) -> Option<(J, Option<Instant>)> {
+        let mut state = self.handoff.lock();
+        let (mut linger, mut rested) = (Linger::new(1), None);
+        while !state.ended {
+            if self.number >= state.allowed {
+                state = self.handoff.rest(state);
+                rested = Some(Instant::now());
+            } else if state.queue.is_empty() {
+                let (lock, sleep) = (|| self.handoff.lock(), |state| self.handoff.sleep(state));
+                state = linger.wait(state, lock, sleep);
+            } else {
+                break;
+            }
         }
-        Self::take_from(state)
+        Self::take_from(state).map(|item| (item, rested))
     }
 
     fn take_from(mut state: MutexGuard<'_, State<J>>) -> Option<J> {
         let item = state.queue.pop_front();
         let thread = state.next_to_wake();
         drop(state);
-        if let Some(thread) = thread {
-            thread.unpark();
-        }
+        wake(thread);
         item
-    }
-}
-
-impl<J> Clone for Taker<J> {
-    fn clone(&self) -> Self {
-        Taker(Arc::clone(&self.0))
     }
 }
 
@@ -150,11 +218,21 @@ mod tests {
 
     #[test]
     fn everything_given_is_taken_once_and_the_end_is_told() {
-        let (giver, taker) = handoff();
+        let (giver, handoff) = handoff();
         let taken = std::thread::scope(|scope| {
-            let work = || std::iter::from_fn(|| taker.take_waiting()).collect::<Vec<u32>>();
-            let threads: Vec<_> = (0..9).map(|_| scope.spawn(work)).collect();
-            (0..10_000).for_each(|item| giver.give(item));
+            let work = |number| {
+                let taker = handoff.taker(number);
+                std::iter::from_fn(|| taker.take_waiting()).map(|(item, _)| item).collect()
+            };
+            let threads: Vec<_> =
+                (0..9).map(|number| scope.spawn(move || -> Vec<u32> { work(number) })).collect();
+            for item in 0..10_000 {
+                // Also while threads are sent to rest and called again.
+                if item % 100 == 0 {
+                    handoff.allow(1 + item as usize / 100 % 9);
+                }
+                giver.give(item);
+            }
             drop(giver);
             let mut taken = Vec::new();
             for thread in threads {
@@ -167,18 +245,19 @@ mod tests {
         let mut sorted = taken;
         sorted.sort_unstable();
         assert_eq!(sorted, (0..10_000).collect::<Vec<_>>());
-        assert_eq!(taker.try_take(), None);
-        assert_eq!(taker.take_waiting(), None);
+        assert_eq!(handoff.taker(0).try_take(), None);
+        assert_eq!(handoff.taker(9).take_waiting(), None);
     }
 
     #[test]
     fn as_many_threads_are_woken_as_there_is_work_for() {
         // Each item is held until all are, so one thread too few would hang.
-        let (giver, taker) = handoff();
+        let (giver, handoff) = handoff();
         let all = std::sync::Barrier::new(6);
         std::thread::scope(|scope| {
-            for _ in 0..6 {
-                scope.spawn(|| {
+            for number in 0..6 {
+                let (taker, all) = (handoff.taker(number), &all);
+                scope.spawn(move || {
                     while taker.take_waiting().is_some() {
                         all.wait();
                     }
@@ -188,6 +267,26 @@ mod tests {
                 (0..6).for_each(|item| giver.give(round * 6 + item));
             }
             drop(giver);
+        });
+    }
+
+    #[test]
+    fn those_that_may_not_work_do_not() {
+        let (giver, handoff) = handoff();
+        handoff.allow(2);
+        (0..100).for_each(|item| giver.give(item));
+        assert_eq!(handoff.taker(2).try_take(), None);
+        std::thread::scope(|scope| {
+            let resting = scope.spawn(|| handoff.taker(5).take_waiting());
+            let taker = handoff.taker(1);
+            for expected in 0..100 {
+                assert_eq!(taker.take_waiting(), Some((expected, None)));
+            }
+            // Allowed again, it says until when it was not.
+            handoff.allow(6);
+            giver.give(100);
+            let (item, rested) = resting.join().unwrap().unwrap();
+            assert!(item == 100 && rested.is_some_and(|rested| rested <= Instant::now()));
         });
     }
 }

@@ -33,7 +33,7 @@ use crate::watch::{Activity, ReadInWork};
 use crate::window::{End, EpochId, Next, Walk, Window};
 use budget::ByteBudget;
 
-pub(crate) use handoff::{Giver, Taker, handoff};
+pub(crate) use handoff::{Giver, Handoff, Taker, handoff};
 pub(crate) use job::{Content, Job, Loaded, Retries};
 pub(crate) use stuck::StuckReads;
 

@@ -117,6 +117,7 @@ struct Sums {
     transform: StageSums,
     batch: StageSums,
     reorder_wait: Duration,
+    first_wait: Duration,
     wait: Histogram,
     step: Histogram,
 }
@@ -128,6 +129,7 @@ impl Sums {
         self.transform.add(&epoch.transform);
         self.batch.add(&epoch.batch);
         self.reorder_wait += epoch.reorder_wait.sum();
+        self.first_wait += epoch.first_wait.sum();
         epoch.wait.add_to(&mut self.wait);
         epoch.step.add_to(&mut self.step);
     }
@@ -140,6 +142,7 @@ impl Sums {
             transform: self.transform.stats(),
             batch: self.batch.stats(),
             reorder_wait: self.reorder_wait,
+            first_wait: self.first_wait,
             wait: self.wait.service(),
             step: self.step.service(),
         }
@@ -158,6 +161,8 @@ pub(crate) struct EpochCounters {
     pub(crate) transform: Counters,
     pub(crate) batch: Counters,
     pub(crate) reorder_wait: Time,
+    /// For the epoch's first batch.
+    first_wait: Time,
     /// How long the consumer waited for each batch, and was away with it.
     wait: Recorder,
     step: Recorder,
@@ -175,6 +180,7 @@ impl EpochCounters {
             transform: Counters::default(),
             batch: Counters::default(),
             reorder_wait: Time::default(),
+            first_wait: Time::default(),
             wait: Recorder::default(),
             step: Recorder::default(),
             cache_hits: AtomicU64::new(0),
@@ -188,9 +194,12 @@ impl EpochCounters {
         until.saturating_duration_since(since.max(self.opened))
     }
 
-    /// The consumer has waited so long for a batch.
-    pub(crate) fn consumer_waited(&self, time: Duration) {
+    /// The consumer has waited so long for a batch, the first of an epoch or not.
+    pub(crate) fn consumer_waited(&self, time: Duration, first: bool) {
         self.batch.input(time);
+        if first {
+            self.first_wait.add(time);
+        }
         self.wait.add(time);
     }
 

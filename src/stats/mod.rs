@@ -19,10 +19,12 @@ use serde::{Serialize, Serializer};
 use crate::digest::Digest;
 use crate::error::{CauseKind, Stage};
 
+pub use crate::pace::{Decision, Knob};
 pub(crate) use counters::{EpochCounters, Registry};
 pub use service::Service;
 pub(crate) use timeline::Recording;
 pub use timeline::{Moment, Timeline};
+pub(crate) use verdict::Sight;
 pub use verdict::{Advice, Bound, Change, Verdict};
 
 /// One stage's counters.
@@ -79,6 +81,10 @@ pub struct Stages {
     /// that was not. Zero unordered.
     #[serde(rename = "reorder_wait_seconds", serialize_with = "seconds")]
     pub reorder_wait: Duration,
+    /// Of the time that the consumer waited for batches, that for the first one of
+    /// each epoch.
+    #[serde(rename = "first_wait_seconds", serialize_with = "seconds")]
+    pub first_wait: Duration,
     /// How long the consumer waited for each batch.
     #[serde(rename = "consumer_wait")]
     pub wait: Service,
@@ -334,6 +340,9 @@ pub struct Stats {
     pub seconds: f64,
     /// How the loader goes about it at this moment.
     pub setting: Setting,
+    /// What was decided about those parts of it that follow the consumer: the last
+    /// hundred decisions.
+    pub decisions: Vec<Decision>,
     /// What each stage did, over all epochs.
     pub stages: Stages,
     /// Of the decoder threads' time, that on a core and that waiting for one, where

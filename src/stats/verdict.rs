@@ -157,6 +157,7 @@ impl Stats {
 }
 
 /// What has been seen between two looks.
+#[derive(Debug)]
 pub(crate) struct Sight {
     shares: Shares,
     pub(crate) costs: Costs,
@@ -168,6 +169,16 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
+    /// The same without the waits for an epoch's first batch, which no setting
+    /// takes away.
+    pub(crate) fn steady(earlier: &Stats, now: &Stats) -> Option<Self> {
+        let mut now = now.clone();
+        let first = now.stages.first_wait.saturating_sub(earlier.stages.first_wait);
+        let waited = &mut now.stages.batch.waiting_for_input;
+        *waited = waited.saturating_sub(first);
+        Sight::new(earlier, &now)
+    }
+
     /// `None` where too little has happened.
     pub(crate) fn new(earlier: &Stats, now: &Stats) -> Option<Self> {
         let (before, after, setting) = (&earlier.stages, &now.stages, now.setting);
@@ -253,7 +264,7 @@ impl Sight {
         })
     }
 
-    fn bound(&self) -> Bound {
+    pub(crate) fn bound(&self) -> Bound {
         let Shares { busy, starved, for_memory, reading, .. } = self.shares;
         let Shares { reads_for_memory, reorder, no_room, listing, .. } = self.shares;
         if self.wait <= FED {
@@ -292,6 +303,14 @@ impl Sight {
         // Where both are small the miniature knows better than a difference.
         let wait = if then.wait < FED { then.wait.min(wait) } else { wait };
         Outcome { images_per_second, wait, busy: then.busy }
+    }
+
+    /// Images a second that the consumer would take if it never waited; of one that
+    /// hardly does anything itself, four times of what it gets.
+    pub(crate) fn demand(&self) -> f64 {
+        let Costs { assembly, step, .. } = self.costs;
+        let demand = self.plant.batch_size as f64 / (assembly + step.mean).max(1e-9);
+        demand.min(4.0 * self.images_per_second)
     }
 
     /// What the loader could deliver to a consumer that takes no time.

@@ -334,6 +334,13 @@ impl<T: Element> Window<T> {
         &self.pool
     }
 
+    /// So many batches in the making or waiting from now on, and `buffers` kept.
+    pub(crate) fn set_prefetch(&self, prefetch: usize, buffers: usize) {
+        self.lock().state.set_prefetch(prefetch);
+        self.pool.keep(buffers);
+        self.changed.notify_one();
+    }
+
     /// Whether an epoch is open or announced.
     pub(crate) fn is_under_way(&self) -> bool {
         self.lock().state.is_under_way()

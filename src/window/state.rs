@@ -131,6 +131,11 @@ impl<M, R, F> State<M, R, F> {
         State { shape, epochs: VecDeque::new(), announced: 0..0, next_id: 0, walk: Walk::UnderWay }
     }
 
+    /// So many batches in the making or waiting from now on.
+    pub(crate) fn set_prefetch(&mut self, prefetch: usize) {
+        self.shape.prefetch = prefetch;
+    }
+
     /// Cancels what is under way and announces other epochs.
     pub(crate) fn begin(&mut self, epochs: Range<u64>) {
         self.cancel();

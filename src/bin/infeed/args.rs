@@ -1,6 +1,7 @@
 //! The flags as typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Measure loops, a copying pool and the loader on the same files
     Compare(Compare),
+    /// Find the smallest setting that keeps a training step fed
+    Tune(Tune),
     /// Measure the loader beside what its parts reach alone
     Bench(Bench),
     /// Show that every sample comes exactly once, on one rank or on many
@@ -146,6 +149,62 @@ pub(crate) struct Export {
 
     #[command(flatten)]
     pub(crate) knobs: Knobs,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("step").required(true).args(["step_ms", "step_cmd"])))]
+pub(crate) struct Tune {
+    /// Folder of images; without it, pictures made once in your cache folder
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Milliseconds that the training step takes for a batch, as one that waits for
+    /// a GPU: it uses no core
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    pub(crate) step_ms: Option<Milliseconds>,
+
+    /// A command that does the steps: it reads a line for each batch (its number and
+    /// how many images), and answers with a line when the step is done
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) step_cmd: Option<String>,
+
+    /// The most time to take: 60s, 2m; it stops earlier when it is sure
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = budget)]
+    pub(crate) budget: Milliseconds,
+
+    /// Decoder threads that may be used [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) cpu_limit: Option<usize>,
+
+    /// Run every setting, which takes minutes
+    #[arg(long)]
+    pub(crate) exhaustive: bool,
+
+    /// Print one JSON object on stdout instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) knobs: Knobs,
+}
+
+/// A time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Milliseconds(pub(crate) Duration);
+
+fn milliseconds(text: &str) -> Result<Milliseconds, String> {
+    let number = text.trim_end_matches("ms").trim().parse::<f64>().ok();
+    let time = number.and_then(|number| Duration::try_from_secs_f64(number / 1e3).ok());
+    time.map(Milliseconds).ok_or_else(|| "expected milliseconds, such as 40 or 2.5".to_owned())
+}
+
+fn budget(text: &str) -> Result<Milliseconds, String> {
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60.0),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    let number = number.trim().parse::<f64>().ok();
+    let time = number.and_then(|number| Duration::try_from_secs_f64(number * unit).ok());
+    time.map(Milliseconds).ok_or_else(|| "expected a time, such as 60s or 2m".to_owned())
 }
 
 #[derive(Debug, Args)]

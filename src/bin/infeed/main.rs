@@ -16,6 +16,7 @@ mod run;
 mod state;
 mod stop;
 mod system;
+mod tune;
 mod units;
 mod ways;
 
@@ -77,6 +78,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Export(args) => Some(&args.knobs),
         Command::Compare(args) => Some(&args.knobs),
         Command::Check(args) => Some(&args.knobs),
+        Command::Tune(args) => Some(&args.knobs),
         Command::Bench(_) => None,
     };
     if let Some(Err(reason)) = knobs.map(knobs::Knobs::check) {
@@ -97,6 +99,7 @@ fn dispatch(cli: &Cli) -> Outcome {
             _ => export::export::<f32>(args),
         },
         Command::Compare(args) => typed!(args.knobs.dtype(), compare::compare, args),
+        Command::Tune(args) => typed!(args.knobs.dtype(), tune::tune, args),
         Command::Bench(args) => bench::bench(args),
         Command::Check(args) => check::check(args),
     }

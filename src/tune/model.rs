@@ -1,0 +1,165 @@
+//! What each choice will come to, from what was measured alone.
+
+use crate::capacity::{Cost, Costs, Outcome, simulate};
+use crate::stats::Sight;
+
+use super::Choice;
+
+/// A run for a consumer that takes no time, with so many threads.
+#[derive(Debug)]
+pub(super) struct Calibration {
+    pub(super) choice: Choice,
+    /// Images a second.
+    pub(super) rate: f64,
+    pub(super) costs: Costs,
+}
+
+/// What parts cost, put right so that the miniature says of the calibrations what
+/// was measured.
+#[derive(Debug)]
+pub(super) struct Model {
+    batch_size: usize,
+    /// By threads, ascending: a thread's time for a sample.
+    decode: Vec<(usize, Cost)>,
+    /// By readers, ascending: the pace of each.
+    read: Vec<(usize, Cost)>,
+    assembly: f64,
+    step: Cost,
+}
+
+impl Model {
+    /// `calibrations` by threads, ascending.
+    pub(super) fn new(
+        calibrations: &[Calibration],
+        read: Vec<(usize, Cost)>,
+        batch_size: usize,
+    ) -> Self {
+        let mut model =
+            Model { batch_size, decode: Vec::new(), read, assembly: 0.0, step: Cost::default() };
+        for calibration in calibrations {
+            model.add(calibration);
+        }
+        model
+    }
+
+    /// Another run that decoding limited.
+    pub(super) fn add(&mut self, calibration: &Calibration) {
+        let Calibration { choice, rate, costs } = calibration;
+        if *rate <= 0.0 {
+            return;
+        }
+        self.assembly = costs.assembly;
+        let costs = Costs {
+            read: self.read_with(choice.readers),
+            step: costs.step,
+            cores: f64::MAX,
+            ..*costs
+        };
+        // The miniature knows nothing of wake-ups and shared caches: two rounds of
+        // scaling put that right.
+        let mut decode = costs.decode;
+        for _ in 0..2 {
+            let told = simulate(&Costs { decode, ..costs }, &choice.plant(self.batch_size));
+            decode = decode.scaled((told.images_per_second / rate).clamp(0.5, 2.0));
+        }
+        self.decode.retain(|(threads, _)| *threads != choice.threads);
+        self.decode.push((choice.threads, decode));
+        self.decode.sort_by_key(|(threads, _)| *threads);
+    }
+
+    /// The consumer's step, once it has been seen.
+    pub(super) fn set_step(&mut self, sight: &Sight) {
+        self.step = sight.costs.step;
+    }
+
+    pub(super) fn step_seconds(&self) -> f64 {
+        self.step.mean
+    }
+
+    /// Images a second that the consumer would take if it never waited.
+    pub(super) fn demand(&self) -> f64 {
+        self.batch_size as f64 / (self.step.mean + self.assembly).max(1e-9)
+    }
+
+    pub(super) fn predict(&self, choice: Choice) -> Outcome {
+        simulate(&self.costs(choice, self.step), &choice.plant(self.batch_size))
+    }
+
+    /// The same for a consumer that takes no time.
+    pub(super) fn capacity(&self, choice: Choice) -> f64 {
+        let costs = self.costs(choice, Cost::fixed(0.0));
+        simulate(&costs, &choice.plant(self.batch_size)).images_per_second
+    }
+
+    fn costs(&self, choice: Choice, step: Cost) -> Costs {
+        let decode = self.decode_with(choice.threads);
+        let (read, assembly) = (self.read_with(choice.readers), self.assembly);
+        // What cores are shared among is in what was measured with so many threads.
+        Costs { read, decode, on_core: 1.0, assembly, step, cores: f64::MAX }
+    }
+
+    /// Of the most readers that were measured and are not more.
+    fn read_with(&self, readers: usize) -> Cost {
+        let measured = self.read.iter().rev().find(|(measured, _)| *measured <= readers);
+        measured.or(self.read.first()).map(|(_, cost)| *cost).unwrap_or_default()
+    }
+
+    /// Between two numbers of threads that were measured, in proportion.
+    fn decode_with(&self, threads: usize) -> Cost {
+        let above = self.decode.iter().position(|(measured, _)| *measured >= threads);
+        match above {
+            Some(0) => self.decode[0].1,
+            None => self.decode.last().map(|(_, cost)| *cost).unwrap_or_default(),
+            Some(above) => {
+                let ((few, cheap), (many, dear)) = (self.decode[above - 1], self.decode[above]);
+                let share = (threads - few) as f64 / (many - few) as f64;
+                let mean = cheap.mean + (dear.mean - cheap.mean) * share;
+                dear.scaled(mean / dear.mean.max(1e-12))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Order;
+
+    fn choice(threads: usize) -> Choice {
+        Choice { threads, readers: 16, prefetch: 4, order: Order::Ordered }
+    }
+
+    fn calibration(threads: usize, rate: f64, each: f64) -> Calibration {
+        let (fixed, cores) = (Cost::fixed, f64::MAX);
+        let (read, decode, step) = (fixed(0.0001), fixed(each), fixed(0.0));
+        let costs = Costs { read, decode, on_core: 1.0, assembly: 0.0, step, cores };
+        Calibration { choice: choice(threads), rate, costs }
+    }
+
+    #[test]
+    fn what_was_measured_is_what_is_told_and_what_lies_between_lies_between() {
+        // Eight threads share what two cores and a half would do alone.
+        let measured = [calibration(1, 490.0, 0.002), calibration(8, 1250.0, 0.006)];
+        let model = Model::new(&measured, vec![(1, Cost::fixed(0.0001))], 32);
+        for (threads, rate) in [(1, 490.0), (8, 1250.0)] {
+            let told = model.capacity(choice(threads));
+            assert!((told - rate).abs() < 0.03 * rate, "{told} for {rate}");
+        }
+        let between = model.capacity(choice(3));
+        assert!((700.0..1250.0).contains(&between), "{between}");
+        // A later run knows better.
+        let mut model = model;
+        model.add(&calibration(3, 1100.0, 0.003));
+        assert!((model.capacity(choice(3)) - 1100.0).abs() < 50.0);
+    }
+
+    #[test]
+    fn readers_have_the_pace_that_was_measured() {
+        let reads = vec![(1, Cost::fixed(0.01)), (16, Cost::fixed(0.02))];
+        let model = Model::new(&[calibration(8, 3900.0, 0.002)], reads, 32);
+        let with = |readers| model.capacity(Choice { readers, ..choice(8) });
+        assert!((with(1) - 100.0).abs() < 5.0, "{}", with(1));
+        assert!((with(4) - 400.0).abs() < 20.0, "{}", with(4));
+        assert!((with(16) - 800.0).abs() < 40.0, "{}", with(16));
+    }
+}
