@@ -232,6 +232,10 @@ impl<T: Element> Delivery<T> {
 
     fn end_epoch(&mut self) {
         self.current.ended = Some(self.now);
+        let stats = self.stats(self.epochs.start);
+        let EpochStats { epoch, images, batches, failed, seconds, .. } = stats;
+        let images_per_second = stats.images_per_second();
+        tracing::debug!(epoch, images, batches, failed, seconds, images_per_second, "epoch ended");
         self.epochs.start = self.epochs.end.min(self.epochs.start + 1);
         self.over |= self.epochs.is_empty();
     }

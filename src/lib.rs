@@ -52,6 +52,8 @@
 //!   sets `default-features = false`.
 //! * `export`: batches as `.npy` files.
 //! * `tune`: which setting keeps a training step fed ([`tune`]).
+//! * `metrics`: what a running loader does, for the `metrics` facade: items, bytes,
+//!   times, failures, queues, memory.
 //! * `candle`: batches as candle's tensors (`Batch::into_candle`).
 //! * `burn`: batches as tensors of burn, and its `DataLoader`; needs Rust 1.95.
 

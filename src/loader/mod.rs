@@ -390,6 +390,8 @@ impl<T: Element> Drop for Loader<T> {
         for thread in decode {
             drop(thread.join());
         }
+        // What has happened since the last look.
+        self.shared.look();
         // No thread stores any more, so what has been made is not lost.
         if let Some(cache) = &self.shared.cache {
             cache.close();

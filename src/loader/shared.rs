@@ -45,12 +45,20 @@ pub(super) struct Watched {
     /// The wait for a batch that is too long, while it lasts.
     stall: Option<Stall>,
     stalls: u64,
+    #[cfg(feature = "metrics")]
+    published: crate::watch::metrics::Published,
 }
 
 impl<T: Element> Shared<T> {
     pub(super) fn unwatched() -> Mutex<Watched> {
         let recording = Recording::new(EVERY.as_secs_f64());
-        Mutex::new(Watched { recording, stall: None, stalls: 0 })
+        Mutex::new(Watched {
+            recording,
+            stall: None,
+            stalls: 0,
+            #[cfg(feature = "metrics")]
+            published: Default::default(),
+        })
     }
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
@@ -129,6 +137,11 @@ impl<T: Element> Shared<T> {
         };
         self.watched().recording.add(moment);
         self.look_for_stall();
+        #[cfg(feature = "metrics")]
+        {
+            let stats = self.stats();
+            self.watched().published.publish(&stats);
+        }
         if self.controls.is_auto() {
             self.follow(self.stats());
         }

@@ -201,12 +201,16 @@ impl EpochCounters {
             self.first_wait.add(time);
         }
         self.wait.add(time);
+        #[cfg(feature = "metrics")]
+        crate::watch::metrics::consumer("wait", time);
     }
 
     /// The consumer was away so long with a batch.
     pub(crate) fn consumer_stepped(&self, time: Duration) {
         self.batch.output(time);
         self.step.add(time);
+        #[cfg(feature = "metrics")]
+        crate::watch::metrics::consumer("step", time);
     }
 
     /// Samples whose pixels came from the cache, and those that were read although
