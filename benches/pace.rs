@@ -2,7 +2,7 @@
 //! consumer waits, what it costs in cores and memory.
 //!
 //! ```sh
-//! cargo bench --bench pace -- photos [SECONDS]     # 12 seconds a run
+//! cargo bench --bench pace -- photos [SECONDS [SVG]]     # 12 seconds a run, and a plot
 //! ```
 //!
 //! The consumer uses no core and takes a quarter, half and all of what the loader
@@ -13,8 +13,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use infeed::stats::Stats;
+use infeed::stats::{Moment, Stats};
 use infeed::{Loader, LoaderBuilder};
+use plotters::prelude::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
@@ -24,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let seconds = arguments.next().map_or(Ok(12.0), |text| text.parse())?;
     let time = Duration::from_secs_f64(seconds);
+    let mut plots = Vec::new();
     let cores = std::thread::available_parallelism()?.get();
     let fixed = |threads, prefetch| builder(&folder).threads(threads).prefetch(prefetch);
     // Twice: the first reads the files into memory.
@@ -78,6 +80,8 @@ fn builder(folder: &Path) -> LoaderBuilder {
 
 /// One setting beside one consumer.
 struct Run {
+    /// All of it.
+    moments: Vec<Moment>,
     end: Stats,
     /// Of its second half, when what follows the consumer has come to rest.
     wait: f64,
@@ -110,6 +114,7 @@ impl Run {
         let verdict = end.verdict_since(&half);
         let each = end.memory.batches.mean_bytes.max(1);
         Ok(Run {
+            moments: loader.timeline().moments,
             wait: verdict.wait,
             cores: (cpu - cpu_half) / (end.seconds - half.seconds),
             images_per_second: verdict.images_per_second,
@@ -137,4 +142,70 @@ fn cpu_seconds() -> f64 {
     let ticks =
         rest.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<f64>().ok());
     ticks.sum::<f64>() / 100.0
+}
+
+/// Threads, prefetch depth and the consumer's wait over time, for each consumer.
+fn drawn(plots: &[(f64, Duration, Vec<Moment>)]) -> Result<String, Box<dyn Error>> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (760, 230 * plots.len() as u32));
+        let area = area.into_drawing_area();
+        area.fill(&WHITE)?;
+        for (part, (share, step, moments)) in area.split_evenly((plots.len(), 1)).iter().zip(plots)
+        {
+            let seconds = moments.last().map_or(1.0, |moment| moment.seconds);
+            let levels = moments.iter().map(|m| m.setting.threads.max(m.setting.prefetch));
+            let most = levels.max().unwrap_or(1) as f64 + 0.5;
+            let step = 1e3 * step.as_secs_f64();
+            let title = format!("a consumer of {:.0} % (a step of {step:.0} ms)", 100.0 * share);
+            let mut chart = ChartBuilder::on(part)
+                .caption(title, ("sans-serif", 15))
+                .margin(8)
+                .x_label_area_size(30)
+                .y_label_area_size(40)
+                .right_y_label_area_size(46)
+                .build_cartesian_2d(0.0..seconds, 0.0..most)?
+                .set_secondary_coord(0.0..seconds, 0.0..100.0);
+            chart.configure_mesh().x_desc("seconds").y_desc("threads, batches").draw()?;
+            chart.configure_secondary_axes().y_desc("wait in %").draw()?;
+            // Of the second before each moment.
+            let waits = moments.iter().enumerate().map(|(at, now)| {
+                let before = moments[..at].iter().rfind(|m| m.seconds <= now.seconds - 1.0);
+                let before = before.copied().unwrap_or_default();
+                let wait = now.wait_seconds - before.wait_seconds;
+                let all = wait + now.step_seconds - before.step_seconds;
+                (now.seconds, 100.0 * wait / all.max(1e-9))
+            });
+            let grey = RGBColor(150, 150, 150);
+            chart
+                .draw_secondary_series(AreaSeries::new(waits, 0.0, grey.mix(0.4)))?
+                .label("the consumer's wait")
+                .legend(move |(x, y)| {
+                    Rectangle::new([(x, y - 4), (x + 14, y + 4)], grey.mix(0.4).filled())
+                });
+            let (blue, orange) = (RGBColor(0, 114, 178), RGBColor(213, 94, 0));
+            let threads = moments.iter().map(|m| (m.seconds, m.setting.threads as f64));
+            chart
+                .draw_series(LineSeries::new(threads, blue.stroke_width(2)))?
+                .label("threads")
+                .legend(move |(x, y)| {
+                    PathElement::new([(x, y), (x + 14, y)], blue.stroke_width(2))
+                });
+            let batches = moments.iter().map(|m| (m.seconds, m.setting.prefetch as f64));
+            chart
+                .draw_series(LineSeries::new(batches, orange.stroke_width(2)))?
+                .label("prefetch")
+                .legend(move |(x, y)| {
+                    PathElement::new([(x, y), (x + 14, y)], orange.stroke_width(2))
+                });
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::UpperRight)
+                .background_style(WHITE.mix(0.8))
+                .border_style(grey)
+                .draw()?;
+        }
+        area.present()?;
+    }
+    Ok(svg)
 }

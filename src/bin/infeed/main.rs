@@ -10,6 +10,7 @@ mod demo;
 mod export;
 mod images;
 mod knobs;
+mod log;
 mod progress;
 mod report;
 mod run;
@@ -70,9 +71,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Outcome {
-    if cli.verbose {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    }
+    log::init(cli.verbose);
     let knobs = match &cli.command {
         Command::Run(args) => Some(&args.knobs),
         Command::Export(args) => Some(&args.knobs),
