@@ -33,10 +33,14 @@ use crate::element::Element;
 use crate::epoch::{Epoch, Epochs};
 use crate::error::{Error, Result};
 use crate::fence::fence;
+#[cfg(feature = "export")]
+use crate::plan::Begun;
 use crate::plan::Plan;
 use crate::read::budget::ByteBudget;
 use crate::read::{Readers, Retries, StuckReads, grant, handoff};
 use crate::resume::{Resume, Tracker, begun, save_listing};
+#[cfg(feature = "export")]
+use crate::source::Print;
 use crate::source::{Folder, Index, List, Listing, Source};
 use crate::stats::{Queue, Registry, Stats};
 use crate::transform::{Scaler, Transform};
@@ -94,6 +98,17 @@ pub(crate) struct Parts<T: Element> {
     pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) config: Resolved,
     pub(crate) resume: Option<Resume>,
+}
+
+/// What an export writes down before it begins.
+#[cfg(feature = "export")]
+pub(crate) struct Listed<'a> {
+    pub(crate) index: &'a Index,
+    pub(crate) print: Print,
+    /// Of the epoch, padding included.
+    pub(crate) positions: u64,
+    /// A hash of the weights that samples are drawn by; 0 without any.
+    pub(crate) weights: u64,
 }
 
 struct Threads {
@@ -290,6 +305,31 @@ impl<T: Element> Loader<T> {
     #[must_use]
     pub fn samples_of(&self, number: u64) -> Option<u64> {
         self.samples().map(|samples| self.shared.plan.length_of(number, samples))
+    }
+
+    /// What decides an epoch's order and is known at the end of the walk, for which this
+    /// waits.
+    #[cfg(feature = "export")]
+    pub(crate) fn listed(&self) -> Result<Listed<'_>> {
+        let Shared { plan, index, .. } = &*self.shared;
+        index.wait_for_end()?;
+        plan.prepare(index);
+        if let Some(error) = plan.error() {
+            return Err(error);
+        }
+        let print = index.print();
+        let weights = plan.weights_hash().unwrap_or_default();
+        Ok(Listed { index, print, positions: plan.length(print.samples), weights })
+    }
+
+    /// The batches of what `begun` leaves of an epoch: once, before any other. A batch of
+    /// which every sample failed is passed over.
+    #[cfg(feature = "export")]
+    pub(crate) fn rest(&mut self, begun: Begun) -> Result<Epoch<'_, T>> {
+        let number = begun.epoch;
+        self.shared.plan.begun.get_or_init(|| begun);
+        let delivery = self.begin(number..number + 1)?;
+        Ok(Epoch::new(delivery.pass_over_empty_batches()))
     }
 
     /// The samples of a whole epoch here; waits for the end of the walk.

@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod demo;
 mod export;
+mod export_report;
 mod images;
 mod knobs;
 mod progress;
@@ -17,6 +18,7 @@ mod state;
 mod stop;
 mod system;
 mod units;
+mod verify;
 mod ways;
 
 use std::process::ExitCode;
@@ -77,7 +79,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Export(args) => Some(&args.knobs),
         Command::Compare(args) => Some(&args.knobs),
         Command::Check(args) => Some(&args.knobs),
-        Command::Bench(_) => None,
+        Command::Bench(_) | Command::Verify(_) => None,
     };
     if let Some(Err(reason)) = knobs.map(knobs::Knobs::check) {
         eprintln!("error: {reason}");
@@ -85,6 +87,7 @@ fn dispatch(cli: &Cli) -> Outcome {
     }
     match &cli.command {
         Command::Run(args) => typed!(args.knobs.dtype(), run::run, args),
+        Command::Export(args) if args.merge => export::merge(args),
         Command::Export(args) => match args.knobs.dtype() {
             Dtype::U8 => export::export::<u8>(args),
             Dtype::F16 => export::export::<infeed::f16>(args),
@@ -99,6 +102,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Compare(args) => typed!(args.knobs.dtype(), compare::compare, args),
         Command::Bench(args) => bench::bench(args),
         Command::Check(args) => check::check(args),
+        Command::Verify(args) => verify::verify(args),
     }
 }
 
