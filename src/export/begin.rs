@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 /// Where an export stands.
 pub(super) enum Stand {
-    Ended(Index),
+    Ended(Box<Index>),
     /// These shards are complete, and the part is ours.
     Open(Records, Lock),
 }
@@ -110,7 +110,7 @@ fn ended(out: &Path, journal: &Journal, recipe: &Recipe, index: Index) -> Result
     }
     // Killed on its last step, it may have left the journal.
     journal.remove()?;
-    Ok(Stand::Ended(index))
+    Ok(Stand::Ended(Box::new(index)))
 }
 
 fn other(out: &Path, what: &str, differences: &[String]) -> Error {

@@ -52,12 +52,12 @@ pub(super) fn check_lines(
 
 /// JSON has no number for what is not finite.
 fn same(told: &[Option<f32>], there: &[f32]) -> bool {
-    let pairs = told.iter().zip(there);
+    let mut pairs = told.iter().zip(there);
     let agree = |(told, there): (&Option<f32>, &f32)| match told {
         Some(told) => told == there,
         None => !there.is_finite(),
     };
-    told.len() == there.len() && pairs.map(agree).all(|agree| agree)
+    told.len() == there.len() && pairs.all(agree)
 }
 
 impl Labels {
