@@ -1,6 +1,7 @@
 //! Exports as they are made, broken off, resumed, shared, merged and verified: folders
 //! are compared byte by byte, and the real NumPy opens them.
 #![allow(clippy::unwrap_used, reason = "a test says no more than that it failed")]
+#![allow(clippy::print_stderr, reason = "what is skipped says so")]
 #![cfg(feature = "cli")]
 
 mod common;
@@ -489,7 +490,7 @@ fn verify_finds_what_is_not_as_it_was_written() {
             change(manifest, &edit("0003.ppm", "0004.ppm"), &["not what was written"]);
             let export = "export.json";
             change(export, &edit("\"images\": 19", "\"images\": 18"), &["the shards have 19 rows"]);
-            change(export, &edit("\"failed\": 1", "\"failed\": 0"), &["failed"]);
+            change(export, &edit("\"failed\": 1", "\"failed\": 0"), &["19 of 20 samples"]);
 
             fs::remove_file(to.join(number("images"))).unwrap();
             let found = verify(&to).unwrap().problems;
@@ -699,12 +700,12 @@ mount -t tmpfs -o size=1m none "$1/disk"
 echo mounted
 head -c 500k /dev/zero > "$1/disk/filler"
 set +e
-export() { "$INFEED" export "$2" "$1/disk/out" --size 64 --dtype u8 --shard-size 4 $3; }
-export "$1" "$2" "$3" > "$1/first.out" 2> "$1/first.err"; echo $? > "$1/first.code"
+go() { "$INFEED" export "$2" "$1/disk/out" --size 64 --dtype u8 --shard-size 4 $3; }
+go "$1" "$2" "$3" > "$1/first.out" 2> "$1/first.err"; echo $? > "$1/first.code"
 ls -A "$1/disk/out" > "$1/names"
 "$INFEED" verify "$1/disk/out" --json > "$1/verified"
 rm "$1/disk/filler"
-export "$1" "$2" "$3" > "$1/second.out" 2> "$1/second.err"; echo $? > "$1/second.code"
+go "$1" "$2" "$3" > "$1/second.out" 2> "$1/second.err"; echo $? > "$1/second.code"
 cp -r "$1/disk/out" "$1/out"
 "#;
     within(|_| {

@@ -180,7 +180,7 @@ impl<T: NpyElement> Exporting<T> {
     }
 
     /// Makes what is left, and where this process makes all parts, ends the export.
-    /// `progress` is called after each batch.
+    /// `progress` is called after each batch. Once: after an error, start another export.
     ///
     /// # Errors
     ///
@@ -192,17 +192,20 @@ impl<T: NpyElement> Exporting<T> {
         if self.summary.ended {
             return Ok(());
         }
+        let Some(lock) = self.lock.take() else {
+            let reason = "an export runs once. Start another, which goes on where this one stood";
+            return Err(Error::config("run", "again", reason));
+        };
         let made = self.make(progress);
         self.look()?;
         made?;
         if self.part == Shard::WHOLE {
             let index = finish(&self.out, &self.journal, &self.recipe, &self.records)
                 .map_err(|failed| self.told(failed))?;
-            self.lock = None;
+            drop(lock);
             self.journal.remove()?;
             self.summary = Summary { resumed: self.summary.resumed, ..index.summary(&self.out) };
         }
-        self.lock = None;
         Ok(())
     }
 
