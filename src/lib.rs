@@ -50,7 +50,7 @@
 //!
 //! * `cli` (default): the `infeed` binary. A program that only wants the library
 //!   sets `default-features = false`.
-//! * `export`: batches as `.npy` files.
+//! * `export`: samples as `.npy` files, and what checks them.
 //! * `candle`: batches as candle's tensors (`Batch::into_candle`).
 //! * `burn`: batches as tensors of burn, and its `DataLoader`; needs Rust 1.95.
 
@@ -124,3 +124,8 @@ pub use source::{Folder, List};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Those of the documentation of exports.
+#[cfg(all(doctest, feature = "export"))]
+#[doc = include_str!("../docs/export.md")]
+struct Exports;

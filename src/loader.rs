@@ -1,4 +1,4 @@
-//! The only file that opens channels and starts threads.
+//! The only file that opens channels and starts threads, an export's apart.
 //!
 //! ```text
 //! infeed-walk        lists the source into the index, then ends

@@ -84,7 +84,8 @@ impl Journal {
         };
         folder::remove(&aside)?;
         linked.at(&path)?;
-        folder::sync_folder(&self.folder)
+        folder::sync_folder(&self.folder)?;
+        folder::sync_folder(&self.out)
     }
 
     /// The same in place of what it was begun with.

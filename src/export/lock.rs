@@ -31,7 +31,7 @@ impl Lock {
                 file => file.at(&path)?,
             };
             if locked(&file, &path)? {
-                return Err(busy(out, &format!("part {part}"), "wait for it, or stop it"));
+                return Err(busy(out, &part.to_string(), "wait for it, or stop it"));
             }
             if path.exists() {
                 break file;
@@ -43,16 +43,15 @@ impl Lock {
             let path = journal.folder.join(&other);
             if world != Some(part.world) && is_locked(&path)? {
                 let other = of_lock(&other).map_or(other, |part| part.to_string());
-                let what = format!("part {other}, of another number of parts");
-                return Err(busy(out, &what, "use as many parts, or wait for it"));
+                return Err(busy(out, &other, "wait for it, or use as many parts"));
             }
         }
         Ok(Lock { _file: file })
     }
 }
 
-fn busy(out: &Path, what: &str, hint: &str) -> Error {
-    let reason = format!("another process exports {what} into this folder now; {hint}");
+fn busy(out: &Path, part: &str, hint: &str) -> Error {
+    let reason = format!("another process exports part {part} into this folder now; {hint}");
     Error::config("out", out.display(), reason)
 }
 
