@@ -715,6 +715,66 @@ fn fifty_kills_change_no_byte() {
     });
 }
 
+/// So do parts, and what joins them.
+#[cfg(unix)]
+#[test]
+fn killed_parts_and_merges_change_no_byte() {
+    within_limit(Duration::from_secs(120), |_| {
+        let (root, out) = (pictures(40, |number| number == 9), tempfile::tempdir().unwrap());
+        let flags = ["--size", "8", "--shard-size", "3", "--on-error", "skip", "--shuffle"];
+        let command = |to: &Path, part: Option<&str>| {
+            let mut command = Command::new(INFEED);
+            match part {
+                Some(part) => {
+                    command.args(["export", text(root.path()), text(to), "--shard-of", part]);
+                    command.args(flags);
+                }
+                None => {
+                    command.args(["export", "--merge", text(to)]);
+                }
+            }
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command
+        };
+        let whole = out.path().join("whole");
+        assert!(command(&whole, Some("0/1")).status().unwrap().success());
+        let mut random = Draws(3);
+        for number in 0..12 {
+            let to = out.path().join(format!("parts-{number}"));
+            for part in [Some("1/2"), Some("0/2"), None] {
+                let mut child = command(&to, part).spawn().unwrap();
+                wait(Duration::from_millis(150).mul_f64(random.unit()));
+                child.kill().unwrap();
+                child.wait().unwrap();
+                assert!(command(&to, part).status().unwrap().success(), "{number}, {part:?}");
+            }
+            same(&whole, &to, &format!("parts {number}"));
+        }
+    });
+}
+
+/// In a single file, a hole behind which rows would lie elsewhere: a picture was mended.
+#[test]
+fn rows_behind_a_hole_are_made_again_where_they_belong_now() {
+    within(|_| {
+        let (root, out) = (pictures(30, |number| number % 3 == 1), tempfile::tempdir().unwrap());
+        let of = |to: &str, images| {
+            let builder = builder(root.path()).on_error(OnError::skip());
+            broken_off(samples(builder, &out.path().join(to), 3).single(true), images)
+        };
+        assert!(!of("mended", 14));
+        let journal = out.path().join("mended/.infeed-export");
+        fs::remove_file(journal.join("shard-00003.jsonl")).unwrap();
+        for number in (1..30).step_by(3) {
+            fs::write(root.path().join(format!("b/{number:04}.ppm")), ppm(12, 10, number)).unwrap();
+        }
+        of("mended", 1);
+        while !of("mended", 3) {}
+        let found = verify(out.path().join("mended")).unwrap();
+        assert!(found.problems.is_empty() && found.images == 30, "{found:?}");
+    });
+}
+
 /// Numbers that are the same every time (SplitMix64).
 struct Draws(u64);
 

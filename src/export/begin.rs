@@ -11,6 +11,7 @@ use super::npy::NpyElement;
 use super::options::Export;
 use super::recipe::Recipe;
 use super::run::Exporting;
+use crate::config::Shard;
 use crate::error::{Error, Result};
 
 /// Where an export stands.
@@ -42,10 +43,10 @@ pub(super) fn begin<T: NpyElement>(export: Export<T>) -> Result<Exporting<T>> {
     Ok(Exporting::new(loader, source, out, journal, recipe, part, stand))
 }
 
-fn anew(out: &Path, journal: &Journal, recipe: &Recipe, part: crate::Shard) -> Result<Stand> {
+fn anew(out: &Path, journal: &Journal, recipe: &Recipe, part: Shard) -> Result<Stand> {
     let lock = Lock::take(out, journal, part)?;
     journal.remove_export()?;
-    journal.begin(recipe)?;
+    journal.begin(recipe, part)?;
     Ok(Stand::Open(Records::new(), lock))
 }
 
@@ -53,7 +54,7 @@ fn stand(
     out: &Path,
     journal: &Journal,
     recipe: &Recipe,
-    part: crate::Shard,
+    part: Shard,
     resume: bool,
 ) -> Result<Stand> {
     if let Some(index) = Index::read(out)? {
@@ -82,7 +83,7 @@ fn stand(
     let then = match journal.recipe()? {
         Some(then) => then,
         None if recorded.is_empty() => {
-            journal.begin(recipe)?;
+            journal.begin(recipe, part)?;
             // Another part may have come first.
             journal.recipe()?.unwrap_or_else(|| recipe.clone())
         }
@@ -97,7 +98,7 @@ fn stand(
         if !then.may_become(recipe) {
             return Err(other(out, "an export that has not ended", &differences));
         }
-        journal.change(recipe)?;
+        journal.change(recipe, part)?;
     }
     Ok(Stand::Open(journal.records(recipe)?, lock))
 }

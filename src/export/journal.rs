@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use super::folder::{self, At, Coming, Io, JOURNAL, array_name, temporary, whole};
 use super::recipe::Recipe;
+use crate::config::Shard;
 use crate::error::{Error, Result};
 
 const PLAN: &str = "plan.json";
@@ -71,9 +72,9 @@ impl Journal {
     }
 
     /// Writes down what the export is begun with, unless somebody else just has.
-    pub(super) fn begin(&self, recipe: &Recipe) -> Io<()> {
+    pub(super) fn begin(&self, recipe: &Recipe, part: Shard) -> Io<()> {
         let path = self.folder.join(PLAN);
-        let name = format!("{PLAN}.{}", std::process::id());
+        let name = aside(part);
         let aside = self.folder.join(&name);
         whole(&self.folder, &name, |to| Ok(serde_json::to_writer_pretty(to, recipe)?))?;
         let linked = match fs::hard_link(&aside, &path) {
@@ -89,8 +90,10 @@ impl Journal {
     }
 
     /// The same in place of what it was begun with.
-    pub(super) fn change(&self, recipe: &Recipe) -> Io<()> {
-        whole(&self.folder, PLAN, |to| Ok(serde_json::to_writer_pretty(to, recipe)?))
+    pub(super) fn change(&self, recipe: &Recipe, part: Shard) -> Io<()> {
+        let (name, path) = (aside(part), self.folder.join(PLAN));
+        whole(&self.folder, &name, |to| Ok(serde_json::to_writer_pretty(to, recipe)?))?;
+        fs::rename(self.folder.join(name), &path).at(&path)
     }
 
     /// Shards that have a record, ascending.
@@ -159,8 +162,9 @@ impl Journal {
         folder::sync_folder(&self.folder)
     }
 
-    /// Removes temporary files of these shards that a killed process has left.
-    pub(super) fn sweep(&self, shards: &[u64]) -> Io<()> {
+    /// These shards are to be made: removes their temporary files that a killed process
+    /// has left, and records that are not true any more.
+    pub(super) fn forget(&self, shards: &[u64]) -> Io<()> {
         let ours =
             |shard: Option<u64>| shard.is_some_and(|shard| shards.binary_search(&shard).is_ok());
         let whole = |name: &str| {
@@ -171,7 +175,8 @@ impl Journal {
         for name in folder::names(&self.out, |name| ours(array(name)))? {
             folder::remove(&self.out.join(name))?;
         }
-        for name in folder::names(&self.folder, |name| ours(record(name)))? {
+        for name in folder::names(&self.folder, |name| ours(record(name)) || ours(recorded(name)))?
+        {
             folder::remove(&self.folder.join(name))?;
         }
         Ok(())
@@ -203,6 +208,11 @@ impl Journal {
 pub(super) fn name_all(arrays: Vec<Coming>, out: &Path) -> Io<()> {
     arrays.into_iter().try_for_each(Coming::finish)?;
     folder::sync_folder(out)
+}
+
+/// A name for the plan that no other part uses.
+fn aside(Shard { rank, world }: Shard) -> String {
+    format!("{PLAN}.{rank}-of-{world}")
 }
 
 fn record_name(shard: u64) -> String {

@@ -9,8 +9,8 @@ use super::journal::{Journal, Records};
 use super::lock::Lock;
 use super::npy::{HEADER, Hasher, write_at};
 use super::recipe::Recipe;
-use super::run::{Summary, replaced};
 use super::shards::numbered;
+use super::summary::{Summary, replaced};
 use crate::config::Shard;
 use crate::error::{Error, Result};
 

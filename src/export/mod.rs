@@ -43,6 +43,7 @@ mod options;
 mod recipe;
 mod run;
 mod shards;
+mod summary;
 mod verify;
 mod writer;
 
@@ -50,7 +51,8 @@ pub use folder::MANIFEST;
 pub use merge::merge;
 pub use npy::NpyElement;
 pub use options::Export;
-pub use run::{Exporting, Progress, Summary};
+pub use run::Exporting;
 pub use shards::ShardSize;
+pub use summary::{Progress, Summary};
 pub use verify::{Problem, Verified, verify, verify_with};
 pub use writer::WriteStats;

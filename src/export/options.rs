@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::begin::begin;
 use super::npy::NpyElement;
-use super::run::{Exporting, Summary};
+use super::run::Exporting;
 use super::shards::ShardSize;
+use super::summary::Summary;
 use crate::builder::LoaderBuilder;
 use crate::config::{OnError, Order, Resolved, Shard};
 use crate::error::{Error, Result};

@@ -1,14 +1,10 @@
 //! An export under way: decoded here, written and brought to the disk by two threads.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{Builder, ScopedJoinHandle};
 use std::time::Instant;
-
-use crossbeam_channel::{Sender, bounded};
-use serde::Serialize;
-use serde_json::Value;
 
 use super::begin::Stand;
 use super::folder::{Failed, Io, free_bytes};
@@ -17,12 +13,14 @@ use super::lock::Lock;
 use super::merge::finish;
 use super::npy::NpyElement;
 use super::recipe::Recipe;
+use super::summary::{Progress, Summary};
 use super::writer::{Committer, Lost, Piece, Shared, Whole, WriteStats, Writer};
 use crate::config::{Resolved, Shard};
 use crate::error::{Error, Result, SampleError};
 use crate::loader::{Loader, Monitor, StopHandle};
 use crate::plan::Begun;
 use crate::source::Source;
+use crossbeam_channel::{Sender, bounded};
 
 /// An export that has been looked at, and is to [`run`](Self::run): what
 /// [`Export::start`](super::Export::start) returns.
@@ -49,42 +47,6 @@ impl std::fmt::Debug for Hidden {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.root().fmt(f)
     }
-}
-
-/// How far an export has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Summary {
-    /// The folder.
-    pub out: PathBuf,
-    /// Whether it has ended: the manifest and `export.json` are there.
-    pub ended: bool,
-    /// Rows of complete shards.
-    pub images: u64,
-    /// Samples of complete shards that failed, replaced ones included.
-    pub failed: u64,
-    /// Failed samples in whose place another stands.
-    pub replaced: u64,
-    /// Shards of the whole export.
-    pub shards: u64,
-    /// Those that are complete.
-    pub complete: u64,
-    /// Those that were before this run.
-    pub resumed: u64,
-    /// Bytes of all files, once it has ended.
-    pub bytes: u64,
-}
-
-/// What has happened since the last call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Images that this run has decoded.
-    pub images: u64,
-    /// Images that it is to make.
-    pub of: u64,
-    /// Shards of the export that are complete.
-    pub complete: u64,
 }
 
 impl<T: NpyElement> Exporting<T> {
@@ -220,7 +182,7 @@ impl<T: NpyElement> Exporting<T> {
     }
 
     fn make(&mut self, mut progress: impl FnMut(&Progress)) -> Result<()> {
-        self.journal.sweep(&self.todo).map_err(|failed| self.told(failed))?;
+        self.journal.forget(&self.todo).map_err(|failed| self.told(failed))?;
         if self.todo.is_empty() {
             return Ok(());
         }
@@ -273,7 +235,9 @@ impl<T: NpyElement> Exporting<T> {
                 progress(&told);
             });
             drop(pieces);
+            let decoding_ended = Instant::now();
             let (written, committed) = (joined(writing), joined(committing));
+            shared.stats().drained = decoding_ended.elapsed();
             Ok::<Made, Error>(Made { decoded, written, committed })
         })?;
         // Who ended first knows why.
@@ -302,41 +266,6 @@ impl<T: NpyElement> Exporting<T> {
         let Summary { complete, shards, .. } = self.summary;
         let kept = format!("{complete} of {shards} shards are complete and stay.");
         failed.told(&self.out, self.needed(), &kept)
-    }
-}
-
-impl Summary {
-    fn with(self, records: &Records) -> Self {
-        let sum = |of: fn(&super::journal::Record) -> u64| records.values().map(of).sum();
-        Summary {
-            complete: records.len() as u64,
-            images: sum(|record| record.rows),
-            failed: sum(|record| record.failed.len() as u64),
-            replaced: sum(|record| replaced(&record.failed)),
-            ..self
-        }
-    }
-}
-
-/// How many of these have another in their place.
-pub(super) fn replaced(failed: &[Value]) -> u64 {
-    failed.iter().filter(|failed| !failed["replaced_by"].is_null()).count() as u64
-}
-
-impl super::index::Index {
-    pub(super) fn summary(&self, out: &Path) -> Summary {
-        let shards = self.shards.len() as u64;
-        Summary {
-            out: out.to_owned(),
-            ended: true,
-            images: self.images,
-            failed: self.failed,
-            replaced: self.replaced,
-            shards,
-            complete: shards,
-            resumed: 0,
-            bytes: self.bytes,
-        }
     }
 }
 

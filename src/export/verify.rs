@@ -1,7 +1,7 @@
 //! Whether an export is what it says: files, headers, digests, manifest, counts.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,11 +13,10 @@ use serde::Serialize;
 use super::folder::{self, MANIFEST, array_name, temporary};
 use super::index::{Index, Part, ShardParts};
 use super::journal::{Journal, Records};
-use super::lines::{Labels, check_lines};
+use super::lines::Saying;
 use super::npy::{HEADER, Hasher, Rows};
-use super::recipe::Recipe;
-use super::run::replaced;
 use super::shards::numbered;
+use super::summary::replaced;
 use crate::error::{Error, Result};
 
 /// What [`verify`] has found.
@@ -92,7 +91,8 @@ pub fn verify_with(out: impl AsRef<Path>, progress: impl Fn(u64, u64) + Sync) ->
     } else {
         problems.extend(said.records(&journal));
         let complete: Vec<u64> = claim.shards.iter().map(|shard| shard.shard).collect();
-        let missing = (0..recipe.shards().count()).filter(|shard| !complete.contains(shard));
+        let all = 0..recipe.shards().count();
+        let missing = all.filter(|shard| complete.binary_search(shard).is_err());
         let missing: Vec<u64> = missing.collect();
         let what = match missing.is_empty() {
             true => "all shards are complete, and they have not been joined: run the export \
@@ -149,7 +149,7 @@ struct Job<'a> {
     look: Look<'a>,
 }
 
-enum Look<'a> {
+pub(super) enum Look<'a> {
     /// Its header, for so many rows, and its length.
     Header(Rows, u64),
     /// The digest of its bytes from here on.
@@ -229,7 +229,7 @@ fn run(
 
 impl Look<'_> {
     /// What is wrong, in words.
-    fn at(
+    pub(super) fn at(
         &self,
         path: &Path,
         buffer: &mut [u8],
@@ -301,85 +301,4 @@ fn counts(claim: &Index) -> Vec<Problem> {
     ];
     let wrong = wrong.into_iter().filter(|(wrong, _)| *wrong);
     wrong.map(|(_, what)| problem(folder::EXPORT, format!("{what}. {ANEW}"))).collect()
-}
-
-/// What the manifest says, beside the arrays.
-struct Saying<'a> {
-    out: &'a Path,
-    recipe: &'a Recipe,
-    shards: &'a [ShardParts],
-    hint: &'a str,
-}
-
-impl Saying<'_> {
-    /// The manifest's bytes, then what its lines say.
-    fn manifest(&self, claim: &Part) -> Vec<Problem> {
-        let wrong = |what: String| vec![problem(MANIFEST, format!("{what}. {}", self.hint))];
-        let path = self.out.join(MANIFEST);
-        let mut file = match File::open(&path) {
-            Ok(file) => BufReader::new(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return wrong("it is missing".to_owned());
-            }
-            Err(error) => return wrong(format!("it cannot be read: {error}")),
-        };
-        for shard in self.shards {
-            if let Err(what) = check_lines(shard, &self.labels(shard), &mut file) {
-                return wrong(what);
-            }
-        }
-        if file.fill_buf().is_ok_and(|rest| !rest.is_empty()) {
-            return wrong("it has more lines than there are rows".to_owned());
-        }
-        // Where lines agree with the arrays, a path or a size may yet be another.
-        let mut bytes = vec![0; 1 << 16];
-        match Look::Digest(0, claim).at(&path, &mut bytes, &mut |_| {}) {
-            Err(what) => wrong(what),
-            Ok(()) => Vec::new(),
-        }
-    }
-
-    /// The same of the records of an export that has not ended.
-    fn records(&self, journal: &Journal) -> Vec<Problem> {
-        let check = |shard: &ShardParts| {
-            let opened = journal.open(shard.shard).ok().flatten();
-            let Some((_, mut lines)) = opened else { return Err("it cannot be read".to_owned()) };
-            check_lines(shard, &self.labels(shard), &mut lines)
-        };
-        let wrong = |shard: &ShardParts| {
-            let what = check(shard).err()?;
-            let file = format!("{}/shard-{:05}.jsonl", folder::JOURNAL, shard.shard);
-            Some(problem(&file, format!("{what}. {}", self.hint)))
-        };
-        self.shards.iter().filter_map(wrong).collect()
-    }
-
-    /// The labels and targets of a shard; none where they cannot be read, which has been
-    /// told.
-    fn labels(&self, shard: &ShardParts) -> Labels {
-        let arrays = self.recipe.arrays();
-        let read = |kind: usize| {
-            let (part, (_, rows)) = (shard.files.get(kind)?, arrays.get(kind)?);
-            let path = self.out.join(&part.file);
-            let path = if path.exists() { path } else { self.out.join(temporary(&part.file)) };
-            let mut file = File::open(path).ok()?;
-            file.seek(SeekFrom::Start(HEADER + shard.row * rows.bytes())).ok()?;
-            let mut bytes = vec![0; usize::try_from(part.bytes).ok()?];
-            file.read_exact(&mut bytes).ok().map(|()| bytes)
-        };
-        Labels { labels: read(1), targets: read(2), target_len: self.recipe.target_len }
-    }
-
-    /// Files that look like the export's and are not.
-    fn others(&self) -> Result<Vec<Problem>> {
-        let parts = self.shards.iter().flat_map(|shard| &shard.files);
-        let mut known: Vec<&str> = parts.map(|part| &*part.file).collect();
-        known.extend([MANIFEST, folder::EXPORT]);
-        known.sort_unstable();
-        let others = folder::names(self.out, |name| {
-            folder::is_ours(name) && known.binary_search(&name).is_err()
-        })?;
-        let told = |name: &String| problem(name, "it is no part of the export. Remove it");
-        Ok(others.iter().map(told).collect())
-    }
 }

@@ -40,6 +40,9 @@ pub struct WriteStats {
     /// decoding up.
     #[serde(rename = "held_up_seconds", serialize_with = "crate::stats::seconds")]
     pub held_up: Duration,
+    /// From the last batch until the last shard was on the disk.
+    #[serde(rename = "drained_seconds", serialize_with = "crate::stats::seconds")]
+    pub drained: Duration,
 }
 
 /// What threads and whoever looks at them share.

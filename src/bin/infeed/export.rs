@@ -51,6 +51,7 @@ pub(crate) fn export<T: NpyElement>(args: &args::Export) -> Outcome {
     let done = exporting.run(|progress| bar.show(progress));
     drop(bar);
     let seconds = started.elapsed().as_secs_f64();
+    let summary = exporting.summary();
     let fails = exporting.config().on_error == OnError::Fail;
     let report = Report {
         source: name,
@@ -60,9 +61,10 @@ pub(crate) fn export<T: NpyElement>(args: &args::Export) -> Outcome {
         shard_samples: exporting.shard_samples(),
         part: args.shard_of,
         left: exporting.left(),
-        summary: exporting.summary(),
         seconds,
-        interrupted: interrupt.requested(),
+        // Too late, it changed nothing.
+        interrupted: interrupt.requested() && !summary.ended,
+        summary,
         error: done.err().and_then(|error| describe(&error, fails)),
     };
     // Threads end before the summary claims that all is done.

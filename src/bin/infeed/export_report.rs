@@ -58,6 +58,7 @@ impl Report {
             "config": self.config,
             "stages": stages,
             "held_up_seconds": self.writing.held_up.as_secs_f64(),
+            "drained_seconds": self.writing.drained.as_secs_f64(),
             "verdict": self.verdict(),
         })
     }
@@ -118,15 +119,17 @@ impl Report {
 
     /// What writing has cost, in words.
     fn verdict(&self) -> String {
-        let WriteStats { write, sync, held_up, .. } = self.writing;
+        let WriteStats { write, sync, held_up, drained, .. } = self.writing;
         let busy = write.busy.as_secs_f64();
         let cost = format!(
-            "writing {} took {} of {} ({}/s), bringing it to the disk {} beside it",
+            "writing {} took {} of {} ({}/s), bringing it to the disk {} beside it, {} of it after \
+             the last image",
             Bytes(write.bytes),
             duration(write.busy),
             time(self.seconds),
             Bytes(if busy > 0.0 { (write.bytes as f64 / busy) as u64 } else { 0 }),
-            duration(sync.busy)
+            duration(sync.busy),
+            duration(drained)
         );
         let share = 100.0 * held_up.as_secs_f64() / self.seconds.max(1e-9);
         if share < 0.5 {
