@@ -109,8 +109,7 @@ fn ended(out: &Path, journal: &Journal, recipe: &Recipe, index: Index) -> Result
     if !differences.is_empty() {
         return Err(other(out, "an export", &differences));
     }
-    // Killed on its last step, it may have left the journal.
-    journal.remove()?;
+    Lock::clear(out, journal)?;
     Ok(Stand::Ended(Box::new(index)))
 }
 

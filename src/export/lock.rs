@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fs4::{FileExt, TryLockError};
 
-use super::folder::{At, Io, names};
+use super::folder::{At, EXPORT, Io, names};
 use super::journal::Journal;
 use crate::config::Shard;
 use crate::error::{Error, Result};
@@ -47,6 +47,27 @@ impl Lock {
             }
         }
         Ok(Lock { _file: file })
+    }
+
+    /// The export has ended: its journal goes while nobody else can begin in it.
+    pub(super) fn end(self, journal: &Journal) -> Io<()> {
+        // Windows removes no folder in which a file is open.
+        let held = (!cfg!(windows)).then_some(self);
+        journal.remove()?;
+        drop(held);
+        Ok(())
+    }
+
+    /// Removes the journal that an export may have left that was killed when it had ended;
+    /// not while somebody else begins anew.
+    pub(super) fn clear(out: &Path, journal: &Journal) -> Result<()> {
+        if journal.exists()
+            && let Ok(lock) = Lock::take(out, journal, Shard::WHOLE)
+            && out.join(EXPORT).exists()
+        {
+            lock.end(journal)?;
+        }
+        Ok(())
     }
 }
 

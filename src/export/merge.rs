@@ -28,7 +28,7 @@ pub fn merge(out: impl AsRef<Path>) -> Result<Summary> {
     let refused = |reason: String| Error::config("out", out.display(), reason);
     let journal = Journal::of(out);
     if let Some(index) = Index::read(out)? {
-        journal.remove()?;
+        Lock::clear(out, &journal)?;
         return Ok(index.summary(out));
     }
     if !journal.exists() {
@@ -53,8 +53,7 @@ pub fn merge(out: impl AsRef<Path>) -> Result<Summary> {
         let rows = records.values().map(|record| record.rows).sum();
         failed.told(out, recipe.manifest_bytes(rows), "All shards are complete and stay.")
     })?;
-    drop(lock);
-    journal.remove()?;
+    lock.end(&journal)?;
     Ok(index.summary(out))
 }
 

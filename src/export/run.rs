@@ -164,8 +164,7 @@ impl<T: NpyElement> Exporting<T> {
         if self.part == Shard::WHOLE {
             let index = finish(&self.out, &self.journal, &self.recipe, &self.records)
                 .map_err(|failed| self.told(failed))?;
-            drop(lock);
-            self.journal.remove()?;
+            lock.end(&self.journal)?;
             self.summary = Summary { resumed: self.summary.resumed, ..index.summary(&self.out) };
         }
         Ok(())
