@@ -28,6 +28,7 @@
 //! journal    what is complete                            merge      the last step
 //! lock       several processes                           index      export.json
 //! manifest   a line a row                                verify     is it all true?
+//! lines      the manifest beside the arrays              summary    how far it has come
 //! ```
 
 mod begin;
