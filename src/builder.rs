@@ -46,12 +46,12 @@ use crate::transform::{Look, Scaler, Transform};
 /// ```
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct LoaderBuilder<T: Element = f32> {
-    source: Arc<dyn Source>,
+    pub(crate) source: Arc<dyn Source>,
     decoder: Option<Arc<dyn Decode>>,
     pub(crate) config: Config,
     pub(crate) before: Vec<Arc<dyn PixelTransform>>,
     pub(crate) after: Vec<Arc<dyn RowTransform<T>>>,
-    resume: Option<Resume>,
+    pub(crate) resume: Option<Resume>,
     element: PhantomData<fn() -> T>,
 }
 
@@ -577,7 +577,7 @@ impl<T: Element> LoaderBuilder<T> {
         Arc::new(Augment::new(seed, augmentation, self.before.clone(), self.after.clone()))
     }
 
-    fn made_decoder(&self) -> Arc<dyn Decode> {
+    pub(crate) fn made_decoder(&self) -> Arc<dyn Decode> {
         self.decoder.clone().unwrap_or_else(|| {
             Arc::new(StandardDecoder::default().allow_truncated(self.config.allow_truncated))
         })

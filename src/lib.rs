@@ -50,7 +50,7 @@
 //!
 //! * `cli` (default): the `infeed` binary. A program that only wants the library
 //!   sets `default-features = false`.
-//! * `export`: batches as `.npy` files.
+//! * `export`: samples as `.npy` files, and what checks them.
 //! * `tune`: which setting keeps a training step fed ([`tune`]).
 //! * `metrics`: what a running loader does, for the `metrics` facade: items, bytes,
 //!   times, failures, queues, memory.
@@ -132,3 +132,8 @@ pub use source::{Folder, List};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Those of the documentation of exports.
+#[cfg(all(doctest, feature = "export"))]
+#[doc = include_str!("../docs/export.md")]
+struct Exports;

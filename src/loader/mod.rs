@@ -1,4 +1,4 @@
-//! The only room that opens channels and starts threads.
+//! The only room that opens channels and starts threads, an export's apart.
 //!
 //! ```text
 //! infeed-walk        lists the source into the index, then ends
@@ -14,6 +14,8 @@
 //! does not give back is left behind, counted, with nothing but its buffer.
 
 mod controls;
+#[cfg(feature = "export")]
+mod export;
 mod handles;
 mod shared;
 mod start;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use infeed::Shard;
+use infeed::export::ShardSize;
 
 use crate::bench::workload::Workload;
 use crate::knobs::Knobs;
@@ -32,8 +34,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Stream epochs and say how fast, and what limits
     Run(Run),
-    /// Write the batches as .npy files with a manifest
+    /// Write the images as .npy files with a manifest; run again after a kill, it
+    /// goes on
     Export(Export),
+    /// Check that an export is what it says: files, digests, manifest
+    Verify(Verify),
     /// Measure loops, a copying pool and the loader on the same files
     Compare(Compare),
     /// Find the smallest setting that keeps a training step fed
@@ -133,14 +138,41 @@ pub(crate) struct Check {
 #[command(allow_missing_positional = true)]
 pub(crate) struct Export {
     /// Folder of images; may be left out with --list
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present_any = ["list", "merge"])]
     pub(crate) dir: Option<PathBuf>,
 
     /// Folder to write to; made if it is not there
     pub(crate) out: PathBuf,
 
-    /// Replace an export that is in OUT already
-    #[arg(long)]
+    /// What one shard holds: a number of samples, or bytes of images with a unit,
+    /// such as 64MiB [default: 256MiB]
+    #[arg(long, value_name = "N|BYTES", value_parser = shard_size, help_heading = "Export")]
+    pub(crate) shard_size: Option<ShardSize>,
+
+    /// One images.npy of any size, instead of shards
+    #[arg(long, help_heading = "Export")]
+    pub(crate) single: bool,
+
+    /// Make one of several parts, I/N from 0 on, or env for what torchrun, mpirun,
+    /// srun or a Kubernetes indexed job has set; --merge ends the export
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE, hide_default_value = true, help_heading = "Export")]
+    pub(crate) shard_of: Shard,
+
+    /// End an export that parts have made; takes OUT alone
+    #[arg(long, conflicts_with_all = ["dir", "list", "shard_of", "overwrite"], help_heading = "Export")]
+    pub(crate) merge: bool,
+
+    /// Go on with an export of the same configuration that has not ended; so it is
+    /// unless --no-resume is said
+    #[arg(long, overrides_with = "no_resume", help_heading = "Export")]
+    pub(crate) resume: bool,
+
+    /// Refuse a folder with an export that has not ended
+    #[arg(long, overrides_with = "resume", help_heading = "Export")]
+    pub(crate) no_resume: bool,
+
+    /// Begin anew, whatever export is in OUT
+    #[arg(long, conflicts_with_all = ["resume", "no_resume"], help_heading = "Export")]
     pub(crate) overwrite: bool,
 
     /// Print one JSON object on stdout instead of the summary
@@ -149,6 +181,28 @@ pub(crate) struct Export {
 
     #[command(flatten)]
     pub(crate) knobs: Knobs,
+}
+
+/// A plain number is samples.
+fn shard_size(text: &str) -> Result<ShardSize, String> {
+    let size = match text.parse::<u64>() {
+        Ok(samples) => ShardSize::Samples(samples),
+        Err(_) => ShardSize::Bytes(text.parse::<Bytes>()?.0),
+    };
+    match size {
+        ShardSize::Samples(0) | ShardSize::Bytes(0) => Err("expected at least 1".to_owned()),
+        size => Ok(size),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Folder of an export
+    pub(crate) out: PathBuf,
+
+    /// Print one JSON object on stdout instead of the summary
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod demo;
 mod export;
+mod export_report;
 mod images;
 mod knobs;
 mod log;
@@ -19,6 +20,7 @@ mod stop;
 mod system;
 mod tune;
 mod units;
+mod verify;
 mod ways;
 
 use std::process::ExitCode;
@@ -78,7 +80,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Compare(args) => Some(&args.knobs),
         Command::Check(args) => Some(&args.knobs),
         Command::Tune(args) => Some(&args.knobs),
-        Command::Bench(_) => None,
+        Command::Bench(_) | Command::Verify(_) => None,
     };
     if let Some(Err(reason)) = knobs.map(knobs::Knobs::check) {
         eprintln!("error: {reason}");
@@ -86,6 +88,7 @@ fn dispatch(cli: &Cli) -> Outcome {
     }
     match &cli.command {
         Command::Run(args) => typed!(args.knobs.dtype(), run::run, args),
+        Command::Export(args) if args.merge => export::merge(args),
         Command::Export(args) => match args.knobs.dtype() {
             Dtype::U8 => export::export::<u8>(args),
             Dtype::F16 => export::export::<infeed::f16>(args),
@@ -101,6 +104,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Tune(args) => typed!(args.knobs.dtype(), tune::tune, args),
         Command::Bench(args) => bench::bench(args),
         Command::Check(args) => check::check(args),
+        Command::Verify(args) => verify::verify(args),
     }
 }
 
