@@ -76,6 +76,7 @@ mod digest;
 mod resume;
 
 mod builder;
+mod choices;
 mod coverage;
 mod deliver;
 mod epoch;
@@ -99,6 +100,7 @@ pub mod doc;
 pub use augment::{Origin, PixelTransform, RowTransform};
 pub use batch::{Batch, BatchParts, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;
+pub use choices::{Choices, ColorChange};
 pub use config::{
     Budget, Cache, Color, CropRatio, CropScale, Erase, Filter, Fit, Jitter, LastBatch, Layout,
     Limits, Normalize, OnError, Order, Sampling, Shard, Size, Split, Uneven, Weights,
@@ -118,7 +120,8 @@ pub use plan::Shuffle;
 pub use preprocess::Preprocessor;
 pub use random::Random;
 pub use resume::{Changed, Resume, State};
-pub use source::{Folder, List};
+pub use source::{Folder, List, SkipList};
+pub use transform::Area;
 
 /// The README's examples, compiled and run.
 #[cfg(doctest)]

@@ -9,6 +9,7 @@ mod listing;
 mod name;
 mod print;
 mod select;
+mod skip;
 
 use std::fmt;
 use std::future::Future;
@@ -29,7 +30,9 @@ pub use list::List;
 pub use listing::{Listed, Listing, list};
 pub(crate) use name::{name_bytes, name_hash};
 pub(crate) use print::Print;
-pub(crate) use select::Selected;
+pub(crate) use select::{Part, Selected};
+pub use skip::SkipList;
+pub(crate) use skip::write_path;
 
 /// A set of encoded images in a stable order.
 ///
