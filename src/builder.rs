@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::augment::{Augment, PixelTransform, RowTransform};
 use crate::cache;
 use crate::config::{
-    Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order, Resolved,
-    Sampling, Shard, Size, Split, Subset, Uneven,
+    Augmentation, Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order,
+    Resolved, Sampling, Shard, Size, Split, Subset, Uneven,
 };
 use crate::coverage::Coverage;
 use crate::decode::{Decode, StandardDecoder};
@@ -488,6 +488,13 @@ impl<T: Element> LoaderBuilder<T> {
         let (decoder, transform, augment) =
             (self.made_decoder(), transform(&config), self.augment());
         Ok(Preprocessor::new(decoder, transform, augment, scaler, config.limits))
+    }
+
+    /// The same with levels as they are and without augmentation, as `config` has it.
+    pub(crate) fn plain_preprocessor(&self, config: &Resolved) -> Preprocessor<u8> {
+        let augment = Augment::new(0, Augmentation::default(), Vec::new(), Vec::new());
+        let (transform, augment) = (transform(config), Arc::new(augment));
+        Preprocessor::new(self.made_decoder(), transform, augment, None, config.limits)
     }
 
     /// Counts how often each sample comes in whole epochs of `world` ranks together,

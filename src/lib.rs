@@ -92,6 +92,8 @@ mod unfinished;
 #[cfg(feature = "export")]
 pub mod export;
 
+pub mod survey;
+
 mod frameworks;
 
 #[doc(hidden)]

@@ -211,7 +211,9 @@ fn unescaped(line: &[u8]) -> Result<Vec<u8>, String> {
             [b'x', ..] => return Err(r"expected two hexadecimal digits behind \x".to_owned()),
             _ => {
                 let reason = r"expected \\, \n, \r, \# or \xNN";
-                return Err(format!(r"{reason}: a backslash is written \\, between folders comes /"));
+                return Err(format!(
+                    r"{reason}: a backslash is written \\, between folders comes /"
+                ));
             }
         };
         bytes.push(byte);
