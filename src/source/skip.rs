@@ -110,7 +110,9 @@ impl SkipList {
         self.0.hash
     }
 
-    pub(super) fn name(&self) -> &Path {
+    /// The file that it was read from, or `a list`.
+    #[must_use]
+    pub fn name(&self) -> &Path {
         &self.0.name
     }
 }

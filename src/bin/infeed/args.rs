@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use infeed::SkipList;
 
 use crate::bench::workload::Workload;
+use crate::images::skip_list;
 use crate::knobs::Knobs;
 use crate::units::Bytes;
 
@@ -37,8 +39,27 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Measure the loader beside what its parts reach alone
     Bench(Bench),
-    /// Show that every sample comes exactly once, on one rank or on many
+    /// Open every file once: what is broken, how the rest is made up; or show that
+    /// every sample comes exactly once
     Check(Check),
+    /// Print a script that completes flags in a shell
+    Completions(Completions),
+    /// Print the manual page, or write one for each command
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write the pages of all commands to this folder instead, made if it is not
+    /// there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -92,10 +113,18 @@ pub(crate) enum Changed {
 }
 
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["coverage", "ranks"])))]
+#[command(group(clap::ArgGroup::new("what").args(["coverage", "ranks"])))]
 pub(crate) struct Check {
     /// Folder of images; without it, pictures made once in your cache folder
     pub(crate) dir: Option<PathBuf>,
+
+    /// Write the broken files to FILE as CSV, one a line
+    #[arg(long, value_name = "FILE", conflicts_with = "what")]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// Write the broken files to FILE as a list that --skip-list takes
+    #[arg(long, value_name = "FILE", conflicts_with = "what")]
+    pub(crate) quarantine: Option<PathBuf>,
 
     /// Count how often each sample comes in an epoch of all ranks; reads nothing
     #[arg(long)]
@@ -206,6 +235,10 @@ pub(crate) struct Bench {
     /// a quarter of the free memory]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) images: Option<usize>,
+
+    /// Leave out the images that FILE names, as infeed check --quarantine writes it
+    #[arg(long, value_name = "FILE", value_parser = skip_list())]
+    pub(crate) skip_list: Option<SkipList>,
 
     /// Decoder threads; 0: one for each core
     #[arg(long, default_value_t = 0, value_name = "N")]

@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod check;
 mod compare;
+mod completions;
 mod demo;
 mod export;
 mod images;
@@ -15,14 +16,18 @@ mod report;
 mod run;
 mod state;
 mod stop;
+mod survey;
 mod system;
 mod units;
 mod ways;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 use infeed::{Dtype, ErrorKind};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 use args::{Cli, Command};
 
@@ -69,15 +74,13 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Outcome {
-    if cli.verbose {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    }
+    log(cli.verbose);
     let knobs = match &cli.command {
         Command::Run(args) => Some(&args.knobs),
         Command::Export(args) => Some(&args.knobs),
         Command::Compare(args) => Some(&args.knobs),
         Command::Check(args) => Some(&args.knobs),
-        Command::Bench(_) => None,
+        Command::Bench(_) | Command::Completions(_) | Command::Man(_) => None,
     };
     if let Some(Err(reason)) = knobs.map(knobs::Knobs::check) {
         eprintln!("error: {reason}");
@@ -99,6 +102,24 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Compare(args) => typed!(args.knobs.dtype(), compare::compare, args),
         Command::Bench(args) => bench::bench(args),
         Command::Check(args) => check::check(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => completions::man(args),
+    }
+}
+
+/// Logs to stderr what happens; without being asked to, only that a skip list names
+/// what is not there, for which there is no other place.
+fn log(verbose: bool) {
+    let coloured = std::io::stderr().is_terminal();
+    let to_stderr =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(coloured);
+    let registry = tracing_subscriber::registry();
+    if verbose {
+        registry.with(to_stderr.with_filter(LevelFilter::INFO)).init();
+    } else {
+        let only = Targets::new().with_target("infeed::source::skip", LevelFilter::WARN);
+        let plain = to_stderr.without_time().with_target(false);
+        registry.with(plain.with_filter(only)).init();
     }
 }
 
