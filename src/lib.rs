@@ -51,6 +51,7 @@
 //! * `cli` (default): the `infeed` binary. A program that only wants the library
 //!   sets `default-features = false`.
 //! * `export`: batches as `.npy` files.
+//! * `view`: a contact sheet of what the model will see (`LoaderBuilder::sheet`).
 //! * `candle`: batches as candle's tensors (`Batch::into_candle`).
 //! * `burn`: batches as tensors of burn, and its `DataLoader`; needs Rust 1.95.
 
@@ -93,6 +94,9 @@ mod unfinished;
 pub mod export;
 
 pub mod survey;
+
+#[cfg(feature = "view")]
+pub mod view;
 
 mod frameworks;
 

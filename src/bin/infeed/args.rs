@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Measure the loader beside what its parts reach alone
     Bench(Bench),
+    /// Show what the model will see, as a contact sheet
+    View(View),
     /// Open every file once: what is broken, how the rest is made up; or show that
     /// every sample comes exactly once
     Check(Check),
@@ -46,6 +48,39 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print the manual page, or write one for each command
     Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct View {
+    /// Folder of images; without it, pictures made once in your cache folder
+    pub(crate) dir: Option<PathBuf>,
+
+    /// File to write: .html or .png
+    #[arg(short, long, default_value = "infeed-view.html", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    /// Samples to show
+    #[arg(long, default_value_t = 24, value_name = "N")]
+    pub(crate) count: u64,
+
+    /// The first one in the epoch's order, counted from 0
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) from: u64,
+
+    /// The epoch
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) epoch: u64,
+
+    /// Show each sample in so many epochs, to see how augmentation changes it
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) repeat: u64,
+
+    /// Tiles side by side; 0: as many as there is room for
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) columns: u32,
+
+    #[command(flatten)]
+    pub(crate) knobs: Knobs,
 }
 
 #[derive(Debug, Args)]

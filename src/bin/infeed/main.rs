@@ -19,6 +19,7 @@ mod stop;
 mod survey;
 mod system;
 mod units;
+mod view;
 mod ways;
 
 use std::io::IsTerminal;
@@ -80,6 +81,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Export(args) => Some(&args.knobs),
         Command::Compare(args) => Some(&args.knobs),
         Command::Check(args) => Some(&args.knobs),
+        Command::View(args) => Some(&args.knobs),
         Command::Bench(_) | Command::Completions(_) | Command::Man(_) => None,
     };
     if let Some(Err(reason)) = knobs.map(knobs::Knobs::check) {
@@ -101,6 +103,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         },
         Command::Compare(args) => typed!(args.knobs.dtype(), compare::compare, args),
         Command::Bench(args) => bench::bench(args),
+        Command::View(args) => typed!(args.knobs.dtype(), view::view, args),
         Command::Check(args) => check::check(args),
         Command::Completions(args) => completions::completions(args),
         Command::Man(args) => completions::man(args),
