@@ -81,7 +81,11 @@ fn write_tile(sheet: &Sheet, tile: &Tile, out: &mut dyn Write) -> io::Result<()>
     if let Seen::Row(shown) = &tile.seen {
         pictures(&name, shown, out)?;
     }
-    writeln!(out, "<h3><bdi>{name}</bdi></h3>")?;
+    match sheet.options.repeat {
+        1 => writeln!(out, "<h2><bdi>{name}</bdi></h2>")?,
+        // The file is named above them all.
+        _ => writeln!(out, "<h3>epoch {}</h3>", tile.epoch)?,
+    }
     let mut chips = String::new();
     if let Some(class) = words::class(tile) {
         _ = write!(chips, "<li class=\"class\">class <bdi>{}</bdi></li>", escaped(&class));

@@ -28,6 +28,7 @@ pub(super) struct Plan {
     /// Of the place of each picture.
     side: u32,
     header: u32,
+    settings: Vec<String>,
     pub(super) size: Size,
 }
 
@@ -43,11 +44,10 @@ impl Plan {
         let rows = (sheet.tiles.len() as u32).div_ceil(columns);
         let Size { width, height } = sheet.config.size;
         let side = width.max(height).clamp(LEAST, LONGEST);
-        let settings = words::settings(&sheet.config).len() as u32;
         let (tile_width, tile_height) = (Self::tile_width(side), Self::tile_height(side));
         let width = GAP + columns * (tile_width + GAP);
-        // Settings share lines, as many as fit; there is room for one each.
-        let header = GAP + (3 + settings.min(5)) * LINE;
+        let settings = settings(sheet, width - 2 * GAP);
+        let header = 2 * GAP + (2 + settings.len() as u32) * LINE;
         let height = u64::from(header) + u64::from(rows) * u64::from(tile_height + GAP) + 12;
         if width > MOST || height > u64::from(MOST) {
             let message = format!(
@@ -55,7 +55,7 @@ impl Plan {
             );
             return Err(io::Error::other(message));
         }
-        Ok(Plan { columns, side, header, size: Size { width, height: height as u32 } })
+        Ok(Plan { columns, side, header, settings, size: Size { width, height: height as u32 } })
     }
 
     fn tile_width(side: u32) -> u32 {
@@ -102,17 +102,25 @@ fn header(sheet: &Sheet, plan: &Plan, canvas: &mut Canvas) {
     let name = format!("What the model sees of {}", words::path(&sheet.root));
     canvas.text(GAP, GAP, width, true, TEXT, &name);
     canvas.text(GAP, GAP + LINE, width, false, DIM, &words::which(sheet));
-    let (mut line, mut top) = (String::new(), GAP + 2 * LINE);
+    for (line, text) in (2..).zip(&plan.settings) {
+        canvas.text(GAP, GAP + line * LINE, width, false, TEXT, text);
+    }
+}
+
+/// The settings, as many in a line as fit.
+fn settings(sheet: &Sheet, width: u32) -> Vec<String> {
+    let mut lines = vec![String::new()];
     for (name, value) in words::settings(&sheet.config) {
         let word = format!("{name} {value}");
-        if !line.is_empty() && line.len() + 3 + word.len() > (width / CHARACTER) as usize {
-            canvas.text(GAP, top, width, false, TEXT, &std::mem::take(&mut line));
-            top += LINE;
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => *line = word,
+            Some(line) if line.len() + 3 + word.len() <= (width / CHARACTER) as usize => {
+                *line = format!("{line}   {word}");
+            }
+            _ => lines.push(word),
         }
-        line.push_str(if line.is_empty() { "" } else { "   " });
-        line.push_str(&word);
     }
-    canvas.text(GAP, top, width, false, TEXT, &line);
+    lines
 }
 
 fn draw_tile(sheet: &Sheet, plan: &Plan, number: u32, tile: &Tile, canvas: &mut Canvas) {

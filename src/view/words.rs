@@ -100,14 +100,16 @@ pub(super) fn which(sheet: &Sheet) -> String {
     let shown = sheet.tiles.len() as u64 / options.repeat;
     let last = options.from + shown.saturating_sub(1);
     let mut words =
-        format!("samples {} to {last} of the {keys} of epoch {}", options.from, options.epoch);
+        format!("samples {} to {last} of {keys} in epoch {}", options.from, options.epoch);
     if config.shard != Shard::WHOLE {
         _ = write!(words, " on rank {} of {}", config.shard.rank, config.shard.world);
     }
     if options.repeat > 1 {
         _ = write!(words, ", each in {} epochs", options.repeat);
     }
-    _ = write!(words, "; the source has {samples}");
+    if keys != samples {
+        _ = write!(words, "; the source has {samples}");
+    }
     words
 }
 

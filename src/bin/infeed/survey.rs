@@ -122,6 +122,8 @@ fn print_broken(
     for broken in &survey.broken {
         *causes.entry(broken.cause.to_string()).or_default() += 1;
     }
+    let mut causes: Vec<_> = causes.into_iter().collect();
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let causes: Vec<String> = causes.iter().map(|(cause, n)| format!("{n} {cause}")).collect();
     writeln!(out, "\n  broken     {}: {}", survey.broken.len(), causes.join(", "))?;
     for broken in survey.broken.iter().take(NAMED) {
@@ -191,7 +193,8 @@ fn print_good(out: &mut impl Write, good: &Good) -> std::io::Result<()> {
         0 => String::new(),
         rest => format!(", and {}", count(rest, "other size", "other sizes")),
     };
-    writeln!(out, "  sizes      {}{rest}", counted(&good.sizes))?;
+    let sizes = good.sizes.iter().map(|size| format!("{} ({})", size.what, size.samples));
+    writeln!(out, "  sizes      {}{rest}", sizes.collect::<Vec<_>>().join(", "))?;
     let copies = &good.duplicates;
     if copies.extra > 0 {
         let extra = count(copies.extra, "file is a copy", "files are copies");
