@@ -212,7 +212,7 @@ fn well_formed(html: &str) {
             assert_eq!(open.pop().as_deref(), Some(name));
             continue;
         }
-        assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "{tag}");
+        assert!(!tag.contains('<') && tag.matches('"').count().is_multiple_of(2), "{tag}");
         let name = tag.split_whitespace().next().unwrap().to_owned();
         let unquoted: String = tag.split('"').step_by(2).collect();
         assert!(name != "script" && !unquoted.contains(" on"), "{tag}");
@@ -552,6 +552,21 @@ fn a_skip_list_is_part_of_the_cache_s_key() {
         assert_eq!(paths(&mut loader).len(), 8 - skipped.len());
         drop(loader);
         assert_eq!(files(), expected);
+    }
+}
+
+/// Where other samples are left out, every order is another.
+#[test]
+fn a_state_knows_what_was_skipped() {
+    let root = tree((0..8).map(|number| (format!("{number}.ppm"), ppm(20, 20, number))));
+    let skipping = |path: &str| small(root.path()).shuffle(3).skip_list(SkipList::new([path]));
+    let mut loader = skipping("2.ppm").build().unwrap();
+    let state = loader.epoch(0).unwrap().next().unwrap().unwrap().state();
+    let resumed = skipping("./2.ppm").resume(state.clone()).build().unwrap();
+    assert_eq!(resumed.batches_of(0), Some(1));
+    for other in [skipping("3.ppm"), small(root.path()).shuffle(3)] {
+        let error = other.resume(state.clone()).build().unwrap_err();
+        assert_eq!(error.kind(), infeed::ErrorKind::Resume, "{error}");
     }
 }
 

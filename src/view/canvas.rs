@@ -7,7 +7,7 @@ use embedded_graphics::draw_target::DrawTarget;
 use embedded_graphics::geometry::{OriginDimensions, Point};
 use embedded_graphics::mono_font::MonoFont;
 use embedded_graphics::mono_font::MonoTextStyle;
-use embedded_graphics::mono_font::iso_8859_1::{FONT_6X13, FONT_6X13_BOLD};
+use embedded_graphics::mono_font::iso_8859_1::{FONT_7X13, FONT_7X13_BOLD};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::text::{Baseline, Text};
 
@@ -18,7 +18,7 @@ use crate::config::Size;
 pub(super) type Ink = [u8; 3];
 
 /// Pixels of a character, and of a line.
-pub(super) const CHARACTER: u32 = 6;
+pub(super) const CHARACTER: u32 = 7;
 pub(super) const LINE: u32 = 15;
 
 /// Draws; what lies outside is left out.
@@ -88,7 +88,7 @@ impl Canvas {
         text: &str,
     ) {
         let shown = fitting(text, (width / CHARACTER) as usize);
-        let font: &MonoFont<'_> = if bold { &FONT_6X13_BOLD } else { &FONT_6X13 };
+        let font: &MonoFont<'_> = if bold { &FONT_7X13_BOLD } else { &FONT_7X13 };
         let style = MonoTextStyle::new(font, Rgb888::new(ink[0], ink[1], ink[2]));
         let point = Point::new(left as i32, top as i32);
         let text = Text::with_baseline(&shown, point, style, Baseline::Top);

@@ -44,7 +44,6 @@ const MOST_TILES: u64 = 2_000;
 
 /// Which samples a [`Sheet`] shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Options {
     /// The epoch. Default 0.
     pub epoch: u64,
@@ -240,9 +239,7 @@ impl<T: Element> LoaderBuilder<T> {
     /// use infeed::{Fit, Loader};
     ///
     /// let builder = Loader::folder(&photos).size(32, 32).fit(Fit::random_crop()).shuffle(7);
-    /// let mut options = Options::default();
-    /// options.count = 4;
-    /// let sheet = builder.sheet(&options)?;
+    /// let sheet = builder.sheet(&Options { count: 4, ..Options::default() })?;
     /// assert_eq!(sheet.tiles().len(), 4);
     /// sheet.save(photos.as_ref().join("view.html"))?;
     /// # Ok::<(), infeed::Error>(())

@@ -17,8 +17,6 @@ const GAP: u32 = 12;
 /// Longer sides are scaled down, short rows shown in squares of pixels.
 const LONGEST: u32 = 256;
 const LEAST: u32 = 160;
-/// Lines of text below the pictures.
-const LINES: u32 = 6;
 /// Sides of a picture that viewers still open.
 const MOST: u32 = 32_000;
 
@@ -29,6 +27,9 @@ pub(super) struct Plan {
     side: u32,
     header: u32,
     settings: Vec<String>,
+    tile_height: u32,
+    /// Of each tile.
+    said: Vec<Vec<Said>>,
     pub(super) size: Size,
 }
 
@@ -44,7 +45,11 @@ impl Plan {
         let rows = (sheet.tiles.len() as u32).div_ceil(columns);
         let Size { width, height } = sheet.config.size;
         let side = width.max(height).clamp(LEAST, LONGEST);
-        let (tile_width, tile_height) = (Self::tile_width(side), Self::tile_height(side));
+        let tile_width = Self::tile_width(side);
+        let fits = ((tile_width - 2 * GAP) / CHARACTER) as usize;
+        let said: Vec<_> = sheet.tiles.iter().map(|tile| said(sheet, tile, fits)).collect();
+        let lines = said.iter().map(Vec::len).max().unwrap_or(0) as u32;
+        let tile_height = 2 * GAP + side + 6 + lines * LINE;
         let width = GAP + columns * (tile_width + GAP);
         let settings = settings(sheet, width - 2 * GAP);
         let header = 2 * GAP + (2 + settings.len() as u32) * LINE;
@@ -55,22 +60,19 @@ impl Plan {
             );
             return Err(io::Error::other(message));
         }
-        Ok(Plan { columns, side, header, settings, size: Size { width, height: height as u32 } })
+        let size = Size { width, height: height as u32 };
+        Ok(Plan { columns, side, header, settings, tile_height, said, size })
     }
 
     fn tile_width(side: u32) -> u32 {
         3 * GAP + 2 * side
     }
 
-    fn tile_height(side: u32) -> u32 {
-        2 * GAP + side + 6 + LINES * LINE
-    }
-
     /// The upper left corner of a tile.
     fn tile(&self, number: u32) -> (u32, u32) {
         let (column, row) = (number % self.columns, number / self.columns);
         let left = GAP + column * (Self::tile_width(self.side) + GAP);
-        (left, self.header + row * (Self::tile_height(self.side) + GAP))
+        (left, self.header + row * (self.tile_height + GAP))
     }
 
     /// The upper left corner of a picture, which stands in the middle of its place:
@@ -91,8 +93,8 @@ pub(super) fn draw(sheet: &Sheet) -> io::Result<Picture> {
     let plan = Plan::new(sheet)?;
     let mut canvas = Canvas::new(plan.size, GROUND);
     header(sheet, &plan, &mut canvas);
-    for (number, tile) in (0..).zip(&sheet.tiles) {
-        draw_tile(sheet, &plan, number, tile, &mut canvas);
+    for ((number, tile), text) in (0..).zip(&sheet.tiles).zip(&plan.said) {
+        draw_tile(&plan, number, tile, text, &mut canvas);
     }
     Ok(canvas.0)
 }
@@ -123,44 +125,56 @@ fn settings(sheet: &Sheet, width: u32) -> Vec<String> {
     lines
 }
 
-fn draw_tile(sheet: &Sheet, plan: &Plan, number: u32, tile: &Tile, canvas: &mut Canvas) {
+fn draw_tile(plan: &Plan, number: u32, tile: &Tile, text: &[Said], canvas: &mut Canvas) {
     let (left, top) = plan.tile(number);
-    let (width, height) = (Plan::tile_width(plan.side), Plan::tile_height(plan.side));
+    let (width, height) = (Plan::tile_width(plan.side), plan.tile_height);
     canvas.fill(left, top, Size { width, height }, CARD);
-    let (left, width) = (left + GAP, width - 2 * GAP);
-    let mut line = top + GAP + plan.side + 6;
-    let mut say = |canvas: &mut Canvas, bold, ink, text: &str| {
-        if line + LINE <= top + height {
-            canvas.text(left, line, width, bold, ink, text);
-        }
-        line += LINE;
-    };
     if let Seen::Row(shown) = &tile.seen {
         pictures(plan, number, shown, canvas);
     }
+    let mut line = top + GAP + plan.side + 6;
+    for Said { bold, ink, text } in text {
+        canvas.text(left + GAP, line, width - 2 * GAP, *bold, *ink, text);
+        line += LINE;
+    }
+}
+
+/// A line of text below the pictures.
+struct Said {
+    bold: bool,
+    ink: Ink,
+    text: String,
+}
+
+/// What is said of a tile, in lines of so many characters.
+fn said(sheet: &Sheet, tile: &Tile, fits: usize) -> Vec<Said> {
+    let mut lines = Vec::new();
+    let mut say = |bold, ink, text| lines.push(Said { bold, ink, text });
     // Of a long path the end says more.
-    let (path, fits) = (words::path(&tile.path), (width / CHARACTER) as usize);
-    let skipped = path.chars().count().saturating_sub(fits);
-    let path = match skipped {
+    let path = words::path(&tile.path);
+    let path = match path.chars().count().saturating_sub(fits) {
         0 => path,
         skipped => format!("..{}", path.chars().skip(skipped + 2).collect::<String>()),
     };
-    say(canvas, true, TEXT, &path);
+    say(true, TEXT, path);
     let label = words::class(tile).map(|class| format!("class {class}"));
     let target = words::target(tile).map(|target| format!("target {target}"));
     let labels: Vec<String> = label.into_iter().chain(target).collect();
     if !labels.is_empty() {
-        say(canvas, false, TEXT, &labels.join("   "));
+        say(false, TEXT, labels.join("   "));
     }
     if let Some(missing) = words::missing(tile) {
-        broken(&missing, fits).iter().take(3).for_each(|text| say(canvas, false, BAD, text));
+        broken(&missing, fits).into_iter().take(4).for_each(|text| say(false, BAD, text));
     }
     if let Some(choices) = tile.choices() {
-        say(canvas, false, DIM, &words::crop(choices));
-        let changes = words::changes(choices).join(", ");
-        broken(&changes, fits).iter().take(2).for_each(|text| say(canvas, false, TEXT, text));
+        // Nothing is parted from its number.
+        let changes = words::changes(choices).join(", ").replace(' ', "\u{a0}");
+        let changes = changes.replace(",\u{a0}", ", ");
+        broken(&changes, fits).into_iter().take(3).for_each(|text| say(false, TEXT, text));
+        say(false, DIM, words::crop(choices));
     }
-    say(canvas, false, DIM, &words::place(tile, sheet.config.seed));
+    say(false, DIM, words::place(tile, sheet.config.seed));
+    lines
 }
 
 fn pictures(plan: &Plan, number: u32, shown: &Shown, canvas: &mut Canvas) {

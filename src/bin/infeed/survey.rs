@@ -12,7 +12,7 @@ use infeed::survey::{Channel, Class, Counted, Good, Progress, Spread, Survey};
 use crate::images::Chosen;
 use crate::stop::Interrupt;
 use crate::units::{Bytes, count, duration};
-use crate::{Exit, Outcome, args};
+use crate::{Exit, Outcome, args, is_broken_pipe};
 
 /// Broken files, misnamed ones and groups of copies that are named; JSON and the
 /// files have all.
@@ -46,26 +46,29 @@ pub(crate) fn survey(args: &args::Check) -> Outcome {
             eprintln!("stopped before the end: {} is left as it was", file.display());
         }
     }
+    let exit = match (survey.complete, survey.broken.is_empty()) {
+        (false, _) => Exit::Interrupted,
+        (true, false) => Exit::Failed,
+        (true, true) => Exit::Done,
+    };
     let mut out = std::io::stdout().lock();
-    if args.json {
-        serde_json::to_writer_pretty(&mut out, &json(&survey)?)?;
-        writeln!(out)?;
+    let printed = if args.json {
+        serde_json::to_writer_pretty(&mut out, &json(&survey)?)
+            .map_err(Into::into)
+            .and_then(|()| writeln!(out))
     } else {
         let seconds = started.elapsed();
         let rate = survey.opened as f64 / seconds.as_secs_f64().max(1e-9);
         let opened = count(survey.opened, "file", "files");
-        writeln!(
-            out,
-            "{opened} of {name}, each opened once in {} ({rate:.0}/s)",
-            duration(seconds)
-        )?;
-        print(&mut out, &survey, args.quarantine.as_deref())?;
+        let took = duration(seconds);
+        writeln!(out, "{opened} of {name}, each opened once in {took} ({rate:.0}/s)")
+            .and_then(|()| print(&mut out, &survey, args.quarantine.as_deref()))
+    };
+    match printed {
+        // Nobody reads it, which makes a broken file no good one.
+        Err(error) if is_broken_pipe(&error) => Ok(exit),
+        printed => printed.map(|()| exit).map_err(Into::into),
     }
-    Ok(match (survey.complete, survey.broken.is_empty()) {
-        (false, _) => Exit::Interrupted,
-        (true, false) => Exit::Failed,
-        (true, true) => Exit::Done,
-    })
 }
 
 /// With the flag that the mean and the deviation are for.

@@ -10,9 +10,8 @@ use crate::{Exit, Outcome, args};
 pub(crate) fn view<T: Element>(args: &args::View) -> Outcome {
     Sheet::check_name(&args.out)?;
     let Chosen { source, .. } = args.knobs.images.choose(args.dir.as_deref())?;
-    let mut options = Options::default();
-    (options.epoch, options.from) = (args.epoch, args.from);
-    (options.count, options.repeat, options.columns) = (args.count, args.repeat, args.columns);
+    let args::View { epoch, from, count: samples, repeat, columns, .. } = *args;
+    let options = Options { epoch, from, count: samples, repeat, columns };
     let sheet = args.knobs.builder::<T>(source).sheet(&options)?;
     sheet.save(&args.out)?;
     let failed = sheet.tiles().iter().filter(|tile| tile.failure().is_some()).count() as u64;
