@@ -280,33 +280,36 @@ fn print_levels(out: &mut impl Write, survey: &Survey) -> std::io::Result<()> {
 }
 
 /// A bar on stderr; nothing where stderr is not a terminal.
-struct Bar(ProgressBar);
+struct Bar(ProgressBar, Instant);
 
 impl Bar {
     fn new() -> Self {
-        Bar(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)))
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        bar.set_style(style("{spinner} {pos} images found"));
+        Bar(bar, Instant::now())
     }
 
     /// From any thread.
     fn draw(&self, progress: Progress) {
-        let bar = &self.0;
+        let Bar(bar, started) = self;
         if bar.is_hidden() {
             return;
         }
-        if !progress.listed {
-            bar.set_position(progress.samples);
-            bar.set_style(style("{spinner} {pos} images found"));
+        let Progress { samples, listed, opened, broken, .. } = progress;
+        if !listed {
+            bar.set_position(samples);
             return;
         }
         if bar.length().is_none() {
-            bar.set_length(progress.samples);
-            bar.set_style(style("{bar:14} {pos}/{len} images  {per_sec}  {msg}  ETA {eta}"));
+            bar.set_length(samples);
+            bar.set_position(0);
+            bar.set_style(style("{bar:14} {pos}/{len} images  {msg}  ETA {eta}"));
             bar.reset_eta();
         }
-        if progress.broken > 0 {
-            bar.set_message(format!("{} broken", progress.broken));
-        }
-        bar.set_position(progress.opened);
+        let rate = opened as f64 / started.elapsed().as_secs_f64().max(1e-9);
+        let broken = if broken > 0 { format!("  {broken} broken") } else { String::new() };
+        bar.set_message(format!("{rate:.0}/s{broken}"));
+        bar.set_position(opened);
     }
 }
 
