@@ -23,7 +23,7 @@ TRAINING = ["--size", "160", "--fit", "random-crop", "--flip", "--jitter", "0.4,
 
 # Name, arguments of infeed behind the folder (the last takes the file's name), width and height.
 PAGES = [
-    ("view", ["view", *TRAINING, "--count", "6", "--out"], 1160, 900),
+    ("view", ["view", *TRAINING, "--count", "6", "--out"], 1160, 930),
 ]
 
 

@@ -8,8 +8,11 @@ mod common;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
+use common::scripted::{Act, Scripted};
 use common::trees::{jpeg, paths, ppm, tree};
+use common::within;
 use infeed::decode::{Format, Region};
 use infeed::survey::Survey;
 use infeed::view::Options;
@@ -506,6 +509,35 @@ fn a_survey_can_be_stopped() {
     let empty = tempfile::tempdir().unwrap();
     let error = small(empty.path()).survey(|_| ControlFlow::Continue(())).unwrap_err();
     assert!(error.to_string().contains("no image was found"), "{error}");
+}
+
+/// Sources and decoders of others, which fail, panic, or do not come back.
+#[test]
+fn no_code_of_others_takes_a_survey_down() {
+    within(|_| {
+        let mut acts = vec![Act::Good; 30];
+        acts.splice(4..11, Act::FAILING);
+        (acts[15], acts[16]) = (Act::HeldTask, Act::HeldThread);
+        let source = Scripted::new(acts.clone());
+        let builder = source.loader().read_timeout(Some(Duration::from_millis(60)));
+        let looked = |threads| {
+            let builder = source.loader().read_timeout(Some(Duration::from_millis(60)));
+            survey(&builder.threads(threads))
+        };
+        let found = looked(1);
+        let broken: Vec<u64> = found.broken.iter().map(|broken| broken.index).collect();
+        let expected: Vec<u64> =
+            (0..30).filter(|index| acts[*index as usize] != Act::Good).collect();
+        assert_eq!((broken, found.good.samples), (expected, 21));
+        let kinds: Vec<CauseKind> = found.broken.iter().map(|broken| broken.cause).collect();
+        let panics = kinds.iter().filter(|kind| **kind == CauseKind::Panicked).count();
+        assert_eq!((panics, &kinds[7..]), (4, &[CauseKind::TimedOut; 2][..]));
+        assert_eq!(found, looked(3));
+        let sheet = builder.sheet(&Options::default()).unwrap();
+        let failed = sheet.tiles().iter().filter(|tile| tile.failure().is_some()).count();
+        assert_eq!((sheet.tiles().len(), failed), (24, 9));
+        source.gate().open();
+    });
 }
 
 #[test]

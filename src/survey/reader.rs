@@ -1,5 +1,6 @@
 //! One thread's reads, one after the other.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,6 @@ use crate::error::{Cause, CauseKind, Error, Result};
 use crate::fence::{fence, fenced};
 use crate::read::budget::ByteBudget;
 use crate::source::{Admission, Encoded, Source};
-use std::path::Path;
 
 /// Threads of one reader: more than one only where reads do not come back.
 const THREADS: usize = 64;

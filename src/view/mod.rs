@@ -231,7 +231,7 @@ impl<T: Element> LoaderBuilder<T> {
     /// A contact sheet of what the model will see: samples in the order in which a
     /// loader would deliver them, each with its row as a batch would hold it,
     /// normalisation taken back, and what was chosen for it. A sample that fails is a
-    /// tile that says why. Lists the source, and reads no more files than it shows.
+    /// tile that says why, whatever [`on_error`](Self::on_error) would do about it. Lists the source, and reads no more files than it shows.
     ///
     /// ```
     /// # let photos = infeed::doc::photos();

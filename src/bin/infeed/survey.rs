@@ -225,11 +225,15 @@ fn print_classes(out: &mut impl Write, classes: &[Class], unlabelled: u64) -> st
     let empty: Vec<&str> =
         classes.iter().filter(|class| class.good == 0).map(|class| &*class.name).collect();
     let ratio = largest.good as f64 / smallest.good as f64;
-    writeln!(
-        out,
-        "\n  classes    {}; the largest has {ratio:.1} times the images of the smallest",
-        classes.len()
-    )?;
+    let all = classes.len();
+    match largest.label == smallest.label {
+        true => writeln!(out, "\n  classes    {all}")?,
+        false => writeln!(
+            out,
+            "\n  classes    {all}, from {} ({}) to {} ({}), {ratio:.1} times as many",
+            smallest.good, smallest.name, largest.good, largest.name
+        )?,
+    }
     let shown = classes.len().min(CLASSES);
     let wide = classes[..shown].iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
     for class in &classes[..shown] {
