@@ -43,7 +43,7 @@ use crate::plan::Plan;
 use crate::read::budget::ByteBudget;
 use crate::read::{StuckReads, handoff};
 use crate::resume::{Resume, Tracker, begun, save_listing};
-use crate::source::{Folder, Index, List, Source};
+use crate::source::{Folder, Index, List, Source, no_image};
 use crate::stats::{Registry, Stats, Timeline};
 use crate::transform::Transform;
 use crate::watch::{Activity, Bell};
@@ -169,9 +169,7 @@ impl<T: Element> Loader<T> {
         let loader = Loader { shared, row_shape, threads: Some(threads) };
         // From here on dropping the loader stops everything that was started.
         if loader.shared.index.wait_for_first()? == 0 {
-            let reason = "no image was found there. Give a folder that holds images (bmp, gif, \
-                          jpg, png, pnm, tiff, webp), or a pattern that matches some";
-            return Err(Error::source_unusable(source.root(), reason));
+            return Err(no_image(source.root()));
         }
         loader.check_fingerprints(&*source)?;
         if let Some(resume) = resume {

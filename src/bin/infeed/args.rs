@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use infeed::Shard;
 use infeed::export::ShardSize;
+use infeed::{Shard, SkipList};
 
 use crate::bench::workload::Workload;
+use crate::images::skip_list;
 use crate::knobs::Knobs;
 use crate::units::Bytes;
 
@@ -45,8 +46,62 @@ pub(crate) enum Command {
     Tune(Tune),
     /// Measure the loader beside what its parts reach alone
     Bench(Bench),
-    /// Show that every sample comes exactly once, on one rank or on many
+    /// Show what the model will see, as a contact sheet
+    View(View),
+    /// Open every file once: what is broken, how the rest is made up; or show that
+    /// every sample comes exactly once
     Check(Check),
+    /// Print a script that completes flags in a shell
+    Completions(Completions),
+    /// Print the manual page, or write one for each command
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct View {
+    /// Folder of images; without it, pictures made once in your cache folder
+    pub(crate) dir: Option<PathBuf>,
+
+    /// File to write: .html or .png
+    #[arg(short, long, default_value = "infeed-view.html", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    /// Samples to show
+    #[arg(long, default_value_t = 24, value_name = "N")]
+    pub(crate) count: u64,
+
+    /// The first one in the epoch's order, counted from 0
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) from: u64,
+
+    /// The epoch
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) epoch: u64,
+
+    /// Show each sample in so many epochs, to see how augmentation changes it
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) repeat: u64,
+
+    /// Tiles side by side; 0: as many as there is room for
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) columns: u32,
+
+    #[command(flatten)]
+    pub(crate) knobs: Knobs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write the pages of all commands to this folder instead, made if it is not
+    /// there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -100,10 +155,18 @@ pub(crate) enum Changed {
 }
 
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["coverage", "ranks"])))]
+#[command(group(clap::ArgGroup::new("what").args(["coverage", "ranks"])))]
 pub(crate) struct Check {
     /// Folder of images; without it, pictures made once in your cache folder
     pub(crate) dir: Option<PathBuf>,
+
+    /// Write the broken files to FILE as CSV, one a line
+    #[arg(long, value_name = "FILE", conflicts_with = "what")]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// Write the broken files to FILE as a list that --skip-list takes
+    #[arg(long, value_name = "FILE", conflicts_with = "what")]
+    pub(crate) quarantine: Option<PathBuf>,
 
     /// Count how often each sample comes in an epoch of all ranks; reads nothing
     #[arg(long)]
@@ -319,6 +382,10 @@ pub(crate) struct Bench {
     /// a quarter of the free memory]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) images: Option<usize>,
+
+    /// Leave out the images that FILE names, as infeed check --quarantine writes it
+    #[arg(long, value_name = "FILE", value_parser = skip_list())]
+    pub(crate) skip_list: Option<SkipList>,
 
     /// Decoder threads; 0: one for each core
     #[arg(long, default_value_t = 0, value_name = "N")]

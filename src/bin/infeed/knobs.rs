@@ -266,6 +266,18 @@ impl Knobs {
         &self,
         source: impl infeed::source::Source,
     ) -> LoaderBuilder<T> {
+        let builder = self.builder_of_some(source);
+        match self.images.skip_list() {
+            Some(list) => builder.skip_list(list.clone()),
+            None => builder,
+        }
+    }
+
+    /// The same over a source without what is to be skipped.
+    pub(crate) fn builder_of_some<T: Element>(
+        &self,
+        source: impl infeed::source::Source,
+    ) -> LoaderBuilder<T> {
         let on_error = match self.on_error {
             OnError::Replace { max_failures, .. } => {
                 OnError::Replace { attempts: self.replace_attempts, max_failures }

@@ -8,20 +8,20 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 /// All that happens when `verbose`, else what nobody would want to miss: that
-/// nothing comes any more.
+/// nothing comes any more, and that a skip list names what is not there.
 pub(crate) fn init(verbose: bool) {
-    let (all, stalls) = match verbose {
-        true => (Some(fmt::layer().with_writer(io::stderr)), None),
-        false => {
-            let plain = fmt::layer().without_time().with_target(false).with_writer(|| OwnLine);
-            (None, Some(plain))
-        }
-    };
-    let stall = Targets::new().with_target("infeed::stall", LevelFilter::WARN);
-    tracing_subscriber::registry()
-        .with(all.with_filter(LevelFilter::INFO))
-        .with(stalls.with_filter(stall))
-        .init();
+    let coloured = io::stderr().is_terminal();
+    let layer = fmt::layer().with_ansi(coloured);
+    let registry = tracing_subscriber::registry();
+    if verbose {
+        registry.with(layer.with_writer(io::stderr).with_filter(LevelFilter::INFO)).init();
+    } else {
+        let only = Targets::new()
+            .with_target("infeed::stall", LevelFilter::WARN)
+            .with_target("infeed::source::skip", LevelFilter::WARN);
+        let plain = layer.without_time().with_target(false).with_writer(|| OwnLine);
+        registry.with(plain.with_filter(only)).init();
+    }
 }
 
 /// Stderr, where a progress bar may stand in the line.

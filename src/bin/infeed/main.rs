@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod check;
 mod compare;
+mod completions;
 mod demo;
 mod export;
 mod export_report;
@@ -17,10 +18,12 @@ mod report;
 mod run;
 mod state;
 mod stop;
+mod survey;
 mod system;
 mod tune;
 mod units;
 mod verify;
+mod view;
 mod ways;
 
 use std::process::ExitCode;
@@ -80,7 +83,8 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Compare(args) => Some(&args.knobs),
         Command::Check(args) => Some(&args.knobs),
         Command::Tune(args) => Some(&args.knobs),
-        Command::Bench(_) | Command::Verify(_) => None,
+        Command::View(args) => Some(&args.knobs),
+        Command::Bench(_) | Command::Verify(_) | Command::Completions(_) | Command::Man(_) => None,
     };
     if let Some(Err(reason)) = knobs.map(knobs::Knobs::check) {
         eprintln!("error: {reason}");
@@ -103,8 +107,11 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Compare(args) => typed!(args.knobs.dtype(), compare::compare, args),
         Command::Tune(args) => typed!(args.knobs.dtype(), tune::tune, args),
         Command::Bench(args) => bench::bench(args),
+        Command::View(args) => typed!(args.knobs.dtype(), view::view, args),
         Command::Check(args) => check::check(args),
         Command::Verify(args) => verify::verify(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => completions::man(args),
     }
 }
 
