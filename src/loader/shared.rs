@@ -77,6 +77,7 @@ impl<T: Element> Shared<T> {
         let watched = self.watched();
         let (stall, stalls) = (watched.stall.clone(), watched.stalls);
         drop(watched);
+        let (stages, spread) = self.registry.stages_and_spread();
         Stats {
             listed: progress.listed,
             listing_complete: progress.complete,
@@ -84,7 +85,8 @@ impl<T: Element> Shared<T> {
             seconds: self.registry.elapsed().as_secs_f64(),
             setting: self.controls.setting(),
             decisions: self.controls.decisions(),
-            stages: self.registry.stages(),
+            stages,
+            spread,
             decoders: self.activity.core_time(),
             queue: self.queue(),
             memory: self.memory(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::service::{Histogram, Recorder};
-use super::{FailureCount, StageStats, Stages};
+use super::{FailureCount, Spread, StageStats, Stages};
 use crate::error::SampleError;
 
 /// A sum of times, added to by several threads.
@@ -132,6 +132,11 @@ impl Sums {
         self.first_wait += epoch.first_wait.sum();
         epoch.wait.add_to(&mut self.wait);
         epoch.step.add_to(&mut self.step);
+    }
+
+    fn spread(self) -> Spread {
+        let Sums { read, decode, transform, step, .. } = self;
+        Spread { read: read.service, decode: decode.service, transform: transform.service, step }
     }
 
     fn stages(&self) -> Stages {
@@ -284,6 +289,10 @@ impl Registry {
     }
 
     pub(crate) fn stages(&self) -> Stages {
+        self.stages_and_spread().0
+    }
+
+    pub(crate) fn stages_and_spread(&self) -> (Stages, Spread) {
         let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sums = epochs.folded.clone();
         for epoch in &epochs.open {
@@ -291,7 +300,7 @@ impl Registry {
         }
         drop(epochs);
         let walk = *self.walked.lock().unwrap_or_else(PoisonError::into_inner);
-        Stages { walk, ..sums.stages() }
+        (Stages { walk, ..sums.stages() }, sums.spread())
     }
 
     /// A failed sample was judged.
