@@ -501,7 +501,7 @@ impl<T: Element> LoaderBuilder<T> {
     #[cfg(feature = "tune")]
     pub(crate) fn only_read(&self, decoder: Arc<dyn Decode>) -> LoaderBuilder<u8> {
         let Config { split, subset, skip_list, sampling, shard, seed, .. } = self.config.clone();
-        let Config { max_file_bytes, on_error, read_timeout, .. } = self.config;
+        let Config { max_file_bytes, on_error, read_timeout, memory_limit, .. } = self.config;
         let size = Size { width: 1, height: 1 };
         let config = Config {
             split,
@@ -513,6 +513,7 @@ impl<T: Element> LoaderBuilder<T> {
             read_timeout,
             max_file_bytes,
             on_error,
+            memory_limit,
             size,
             ..Config::default()
         };

@@ -47,7 +47,6 @@ impl Cost {
     }
 
     /// The same spread about another mean.
-    #[cfg(feature = "tune")]
     pub(crate) fn scaled(self, by: f64) -> Self {
         Cost { mean: self.mean * by, ..self }
     }
@@ -105,6 +104,7 @@ pub(crate) struct Outcome {
 /// Batches that are not counted: the window fills.
 const WARM_UP: usize = 4;
 /// Events are bounded, whatever the batch.
+const MOST_IN_A_BATCH: usize = 256;
 const SAMPLES: usize = 4_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +138,14 @@ struct Run<'a> {
 
 /// Lets a loader of this kind run for some batches.
 pub(crate) fn simulate(costs: &Costs, plant: &Plant) -> Outcome {
+    // A batch of thousands is as many small ones, and a step is parted with it.
+    let parts = plant.batch_size.div_ceil(MOST_IN_A_BATCH);
+    if parts > 1 {
+        let part = 1.0 / parts as f64;
+        let batch_size = plant.batch_size / parts;
+        let (assembly, step) = (costs.assembly * part, costs.step.scaled(part));
+        return simulate(&Costs { assembly, step, ..*costs }, &Plant { batch_size, ..*plant });
+    }
     let batches = (SAMPLES / plant.batch_size.max(1)).clamp(12, 200);
     let mut run = Run {
         costs,

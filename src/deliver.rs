@@ -77,6 +77,8 @@ struct Current {
     /// When the last item was handed over: until the next call the consumer is
     /// away with it.
     handed_over: Option<Instant>,
+    /// No batch has come yet: nothing could be ready, for nothing was announced.
+    first: bool,
 }
 
 impl<T: Element> Delivery<T> {
@@ -96,7 +98,7 @@ impl<T: Element> Delivery<T> {
             row_shape,
             epochs,
             pending: VecDeque::new(),
-            current: Current::default(),
+            current: Current { first: true, ..Current::default() },
             tracker,
             failures: Vec::new(),
             needs_rows: true,
@@ -136,7 +138,7 @@ impl<T: Element> Delivery<T> {
             if self.over {
                 return Some(Step::End);
             }
-            self.window.registry().begin_wait(self.now);
+            self.window.registry().begin_wait(self.current.waiting.unwrap_or(self.now));
             let taken = match patience {
                 Patience::Wait => self.window.take_waiting(self.run),
                 Patience::Wake(waker) => self.window.take_or_wake(waker, self.run)?,
@@ -315,8 +317,8 @@ impl<T: Element> Delivery<T> {
 
 impl<T: Element> Drop for Delivery<T> {
     fn drop(&mut self) {
-        self.window.registry().end_wait();
         if !self.is_over() {
+            self.window.registry().end_wait();
             self.window.cancel(self.run);
         }
     }
@@ -327,7 +329,8 @@ impl Current {
     fn call(&mut self, epoch: u64, now: Instant, tracker: &Tracker) {
         if self.epoch != Some(epoch) {
             let stats = EpochStats { digest: tracker.digest(), ..EpochStats::default() };
-            *self = Current { epoch: Some(epoch), stats, ..Current::default() };
+            let first = self.first;
+            *self = Current { epoch: Some(epoch), stats, first, ..Current::default() };
         }
         self.started.get_or_insert(now);
         self.waiting.get_or_insert(now);
@@ -340,7 +343,8 @@ impl Current {
     /// `held_back` says since when order alone had kept decoders from working.
     fn take(&mut self, counters: Arc<EpochCounters>, now: Instant, held_back: Option<Instant>) {
         if let Some(since) = self.waiting.take() {
-            counters.consumer_waited(now - since, self.stats.batches == 0);
+            counters.consumer_waited(now - since, self.first);
+            self.first = false;
             if let Some(held_back) = held_back {
                 counters.reorder_wait.add(now.saturating_duration_since(held_back.max(since)));
             }

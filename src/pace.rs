@@ -8,7 +8,6 @@
 //! longer each time, unless the consumer has become slower: so it does not
 //! oscillate.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use serde::Serialize;
@@ -67,8 +66,10 @@ impl fmt::Display for Decision {
 const LEAST_SECONDS: f64 = 0.5;
 const RARELY_SECONDS: f64 = 4.0;
 const LEAST_BATCHES: u64 = 6;
+/// Then two batches are enough.
+const LONG_SECONDS: f64 = 20.0;
 /// A consumer that does something else for longer is looked at anew.
-const LONGEST_SECONDS: f64 = 60.0;
+const LONGEST_SECONDS: f64 = 300.0;
 /// A change for more throughput is kept if it brings at least this.
 const WORTH: f64 = 1.05;
 /// A consumer that is slower than this part of what it was wants something else.
@@ -77,9 +78,10 @@ const SLOWER: f64 = 0.9;
 const SAME: f64 = 0.1;
 /// How long a setting that was too small is not tried again, the first time.
 const PENALTY_SECONDS: f64 = 30.0;
+/// What brought nothing is tried again after so long.
+const USELESS_SECONDS: f64 = 300.0;
 /// A consumer that waits longer for decoding wants more of it, not more room.
 const HOPELESS: f64 = 0.2;
-const DECISIONS_KEPT: usize = 100;
 
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -92,11 +94,10 @@ pub(crate) struct Pace {
     prefetch: Floor,
     /// A change that has to prove itself.
     trial: Option<Trial>,
-    /// Readers, or prefetch depth, that brought nothing at some demand.
-    useless: Vec<(Knob, f64)>,
+    /// More readers, or depth, that brought nothing.
+    useless: Vec<Useless>,
     /// What the miniature has refused, and at which costs.
     refused: Option<Refused>,
-    decisions: VecDeque<Decision>,
 }
 
 /// Levels below have turned out too small.
@@ -132,6 +133,15 @@ struct Trial {
     wait: f64,
 }
 
+/// A knob that brought nothing at some demand; not tried again for a while, as the
+/// storage may become another.
+#[derive(Clone, Copy, Debug)]
+struct Useless {
+    knob: Knob,
+    demand: f64,
+    until: f64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Refused {
     plant: Plant,
@@ -152,16 +162,11 @@ impl Pace {
             trial: None,
             useless: Vec::new(),
             refused: None,
-            decisions: VecDeque::new(),
         }
     }
 
     pub(crate) fn is_auto(&self) -> bool {
         self.auto != Auto::default()
-    }
-
-    pub(crate) fn decisions(&self) -> Vec<Decision> {
-        self.decisions.iter().cloned().collect()
     }
 
     /// Shows the figures of the moment; what is to be changed, if anything.
@@ -172,7 +177,9 @@ impl Pace {
         };
         let seconds = now.seconds - before.seconds;
         let batches = now.stages.batch.items.saturating_sub(before.stages.batch.items);
-        if seconds < self.seconds || batches < LEAST_BATCHES {
+        // A step can be long.
+        let enough = batches >= if seconds > LONG_SECONDS { 2 } else { LEAST_BATCHES };
+        if seconds < self.seconds || !enough {
             if seconds > LONGEST_SECONDS {
                 self.before = Some(now);
             }
@@ -186,12 +193,7 @@ impl Pace {
             Some(_) => LEAST_SECONDS,
             None => (self.seconds * 2.0).min(RARELY_SECONDS),
         };
-        let decision = decided?;
-        if self.decisions.len() == DECISIONS_KEPT {
-            self.decisions.pop_front();
-        }
-        self.decisions.push_back(decision.clone());
-        Some(decision)
+        decided
     }
 
     fn decide(&mut self, sight: &Sight, now: f64) -> Option<Decision> {
@@ -201,7 +203,8 @@ impl Pace {
             let better = sight.images_per_second > WORTH * images_per_second
                 || sight.wait < wait - self.target;
             if !better {
-                self.useless.push((knob, demand));
+                self.useless.retain(|useless| useless.knob != knob);
+                self.useless.push(Useless { knob, demand, until: now + USELESS_SECONDS });
                 let to = level(&sight.plant, knob);
                 let rate = sight.images_per_second;
                 let reason = format!("{to} brought {rate:.0} images/s, no more than {from}");
@@ -232,9 +235,9 @@ impl Pace {
         now: f64,
     ) -> Option<(Knob, usize, usize, &'static str)> {
         let plant = sight.plant;
-        match sight.bound() {
+        match sight.bound(self.target) {
             Bound::Decode => {
-                let most = self.auto.threads?;
+                let most = self.auto.threads.unwrap_or(plant.threads);
                 let more = (plant.threads + 1..=most).map(|threads| Plant { threads, ..plant });
                 // As many as keep it fed, or all that there are.
                 let wait = |plant: &Plant| sight.outcome(plant).wait;
@@ -243,18 +246,18 @@ impl Pace {
                     self.threads.raise(to.threads, demand, now);
                     return Some((Knob::Threads, plant.threads, to.threads, "decoding"));
                 }
-                self.deeper(sight, demand, "by fits and starts")
+                self.deeper(sight, demand, now, "by fits and starts")
             }
             Bound::Read => {
                 let to = (plant.readers * 2).min(self.auto.readers?);
-                if to <= plant.readers || self.is_useless(Knob::Readers, demand) {
+                if to <= plant.readers || self.is_useless(Knob::Readers, demand, now) {
                     return None;
                 }
                 self.try_out(sight, Knob::Readers, plant.readers);
                 Some((Knob::Readers, plant.readers, to, "decoders waited for files"))
             }
-            Bound::Order => self.deeper(sight, demand, "one sample held back others"),
-            Bound::Prefetch => self.deeper(sight, demand, "there was no room to work in"),
+            Bound::Order => self.deeper(sight, demand, now, "one sample held back others"),
+            Bound::Prefetch => self.deeper(sight, demand, now, "there was no room to work in"),
             _ => None,
         }
     }
@@ -263,15 +266,16 @@ impl Pace {
         &mut self,
         sight: &Sight,
         demand: f64,
+        now: f64,
         why: &'static str,
     ) -> Option<(Knob, usize, usize, &'static str)> {
         let prefetch = sight.plant.prefetch;
         let to = (prefetch + 1).min(self.auto.prefetch?);
-        if to <= prefetch || self.is_useless(Knob::Prefetch, demand) {
+        if to <= prefetch || self.is_useless(Knob::Prefetch, demand, now) {
             return None;
         }
         // A consumer that decoding cannot keep up with is not helped by room.
-        if sight.bound() == Bound::Decode {
+        if sight.bound(self.target) == Bound::Decode {
             let deeper = Plant { prefetch: to, ..sight.plant };
             let helps = |wait: f64| sight.outcome(&deeper).wait < wait - self.target;
             if sight.wait > HOPELESS || !helps(sight.wait) {
@@ -287,9 +291,10 @@ impl Pace {
         self.trial = Some(Trial { knob, from, images_per_second, wait });
     }
 
-    fn is_useless(&self, knob: Knob, demand: f64) -> bool {
-        let same = |tried: f64| demand <= tried / SLOWER;
-        self.useless.iter().any(|&(other, tried)| other == knob && same(tried))
+    fn is_useless(&self, knob: Knob, demand: f64, now: f64) -> bool {
+        self.useless.iter().any(|useless| {
+            useless.knob == knob && now < useless.until && demand <= useless.demand / SLOWER
+        })
     }
 
     /// The consumer is fed: less may do.

@@ -59,6 +59,15 @@ fn a_slow_disk_is_named_and_readers_bring_what_was_said() {
 }
 
 #[test]
+fn a_slow_disk_is_named_though_one_thread_has_enough_to_do() {
+    // Of eight threads seven sleep all the time.
+    let pace = Pace { read: ms(24), decode: ms(10), ..SMALL };
+    let loader = pace.loader().batch_size(8).threads(8).prefetch(8).readers(2);
+    let verdict = judged(loader, ms(20));
+    assert_eq!(verdict.bound, Bound::Read, "{verdict}");
+}
+
+#[test]
 fn a_slow_decoder_is_named_and_threads_bring_what_was_said() {
     let pace = Pace { decode: ms(10), ..SMALL };
     let run = |threads| judged(pace.loader().batch_size(8).threads(threads), ms(20));

@@ -1,7 +1,9 @@
 //! What of a loader can be set while it runs.
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Shared;
 use crate::config::{Order, Resolved};
@@ -11,12 +13,27 @@ use crate::stats::{Setting, Stats};
 
 /// The setting as it is, and who follows the consumer with it.
 #[derive(Debug)]
-pub(super) struct Controls(Mutex<State>);
+pub(super) struct Controls {
+    state: Mutex<State>,
+    /// Apart, as it takes its time, and figures are asked for meanwhile.
+    pace: Mutex<Pace>,
+}
 
 #[derive(Debug)]
 struct State {
     setting: Setting,
-    pace: Pace,
+    decisions: VecDeque<Decision>,
+    /// When the number of threads changed last, and thread time up to then.
+    since: Instant,
+    thread_time: Duration,
+}
+
+const DECISIONS_KEPT: usize = 100;
+
+impl State {
+    fn thread_time(&self) -> Duration {
+        self.thread_time + self.since.elapsed() * self.setting.threads as u32
+    }
 }
 
 impl Controls {
@@ -25,56 +42,68 @@ impl Controls {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let ordered = order == Order::Ordered;
         let setting = Setting { threads, readers, prefetch, batch_size, ordered, cores };
-        Controls(Mutex::new(State { setting, pace: Pace::new(config) }))
+        let (decisions, thread_time) = Default::default();
+        let state = State { setting, decisions, since: Instant::now(), thread_time };
+        Controls { state: Mutex::new(state), pace: Mutex::new(Pace::new(config)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn setting(&self) -> Setting {
         self.lock().setting
     }
 
+    /// Time of all threads that might work, whether they did or not.
+    pub(super) fn thread_time(&self) -> Duration {
+        self.lock().thread_time()
+    }
+
     pub(super) fn decisions(&self) -> Vec<Decision> {
-        self.lock().pace.decisions()
+        self.lock().decisions.iter().cloned().collect()
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether anything follows the consumer.
     pub(super) fn is_auto(&self) -> bool {
-        self.lock().pace.is_auto()
+        self.pace().is_auto()
     }
 }
 
 impl<T: Element> Shared<T> {
     /// Lets the pace have its look, and does what it decides.
     pub(super) fn follow(&self, stats: Stats) {
-        let decided = self.controls.lock().pace.look(stats);
-        if let Some(decision) = decided {
-            tracing::debug!(target: "infeed::pace", "{decision}");
-            self.set(decision.knob, decision.to);
+        let Some(decision) = self.controls.pace().look(stats) else { return };
+        tracing::debug!(target: "infeed::pace", "{decision}");
+        self.set(decision.knob, decision.to);
+        let decisions = &mut self.controls.lock().decisions;
+        if decisions.len() == DECISIONS_KEPT {
+            decisions.pop_front();
         }
+        decisions.push_back(decision);
     }
 
     /// Sets one knob of a running loader.
     pub(super) fn set(&self, knob: Knob, to: usize) {
         let mut controls = self.controls.lock();
-        let Setting { threads, readers, prefetch, .. } = &mut controls.setting;
+        let thread_time = controls.thread_time();
+        let State { setting, since, thread_time: sum, .. } = &mut *controls;
+        let Setting { threads, readers, prefetch, .. } = setting;
         match knob {
             Knob::Threads => {
-                *threads = to;
+                (*sum, *since, *threads) = (thread_time, Instant::now(), to);
                 self.loaded.allow(to);
+                self.window.set_decoders(to);
             }
             Knob::Readers => {
-                match to.checked_sub(*readers) {
-                    Some(more) => {
-                        self.permits.add_permits(more);
-                        *readers = to;
-                        self.window.wake_granter_for_a_permit();
-                    }
-                    // Those that are in use stay.
-                    None => *readers -= self.permits.forget_permits(*readers - to),
-                }
+                self.permits.change(to as isize - *readers as isize);
+                self.stuck.set_readers(to);
+                *readers = to;
+                self.window.wake_granter_for_a_permit();
             }
             Knob::Prefetch => {
                 *prefetch = to;

@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::augment::Augment;
 use crate::batch::Pool;
@@ -41,7 +41,7 @@ use crate::error::{Error, Result};
 use crate::fence::fence;
 use crate::plan::Plan;
 use crate::read::budget::ByteBudget;
-use crate::read::{StuckReads, handoff};
+use crate::read::{Permits, StuckReads, handoff};
 use crate::resume::{Resume, Tracker, begun, save_listing};
 use crate::source::{Folder, Index, List, Source, no_image};
 use crate::stats::{Registry, Stats, Timeline};
@@ -146,7 +146,7 @@ impl<T: Element> Loader<T> {
         let stuck = StuckReads::new(config.readers);
         // Never fuller than `prefetch * batch_size`, since every item holds a ticket.
         let (loaded_giver, loaded) = handoff();
-        let permits = Arc::new(Semaphore::new(config.readers));
+        let permits = Arc::new(Permits::new(config.readers));
         let shared = Arc::new(Shared {
             plan,
             window,
@@ -305,7 +305,7 @@ impl<T: Element> Loader<T> {
     }
 
     /// The samples of a whole epoch here; waits for the end of the walk.
-    #[cfg(feature = "burn")]
+    #[cfg(any(feature = "burn", feature = "tune"))]
     pub(crate) fn wait_for_samples(&self) -> Result<u64> {
         self.shared.index.wait_for_end()?;
         Ok(self.samples().map_or(0, |samples| self.shared.plan.length(samples)))
@@ -391,7 +391,7 @@ impl<T: Element> Drop for Loader<T> {
             drop(thread.join());
         }
         // What has happened since the last look.
-        self.shared.look();
+        self.shared.record();
         // No thread stores any more, so what has been made is not lost.
         if let Some(cache) = &self.shared.cache {
             cache.close();

@@ -3,17 +3,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
-
 use super::Controls;
 use crate::cache::Cache;
 use crate::config::Resolved;
 use crate::element::Element;
+use crate::fence::fence;
 use crate::plan::Plan;
 use crate::read::budget::ByteBudget;
-use crate::read::{Handoff, Loaded, StuckReads};
+use crate::read::{Handoff, Loaded, Permits, StuckReads};
 use crate::source::Index;
-use crate::stats::{InWork, MemoryUse, Moment, Queue, Recording, Registry, Stall, Stats, Timeline};
+use crate::stats::{
+    InWork, Level, MemoryUse, Moment, Queue, Recording, Registry, Stall, Stats, Timeline,
+};
 use crate::watch::{Activity, Bell, EVERY};
 use crate::window::Window;
 
@@ -25,7 +26,7 @@ pub(super) struct Shared<T: Element> {
     pub(super) registry: Arc<Registry>,
     /// Files, read and not yet decoded.
     pub(super) encoded: Arc<ByteBudget>,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) permits: Arc<Permits>,
     pub(super) loaded: Handoff<Loaded<T>>,
     /// Decoded pixels, and what decoders allocate beside them.
     pub(super) pixels: Arc<ByteBudget>,
@@ -84,6 +85,7 @@ impl<T: Element> Shared<T> {
             epoch_samples: progress.complete.then(|| self.plan.length(progress.listed)),
             seconds: self.registry.elapsed().as_secs_f64(),
             setting: self.controls.setting(),
+            thread_time: self.controls.thread_time(),
             decisions: self.controls.decisions(),
             stages,
             spread,
@@ -111,7 +113,10 @@ impl<T: Element> Shared<T> {
 
     fn memory(&self) -> MemoryUse {
         MemoryUse {
-            batches: self.window.pool().level(),
+            batches: Level {
+                limit_bytes: self.config.memory.batches_bytes,
+                ..self.window.pool().level()
+            },
             encoded: self.encoded.level(),
             decode: self.pixels.level(),
         }
@@ -121,8 +126,26 @@ impl<T: Element> Shared<T> {
         self.watched().recording.timeline()
     }
 
-    /// One look; whether anything is under way.
+    /// One look; whether anything is under way. Listeners and recorders are code of
+    /// others.
     pub(super) fn look(&self) -> bool {
+        fence(|| self.look_and_follow()).unwrap_or_else(|panic| {
+            tracing::error!("looking at the loader failed: {panic}");
+            true
+        })
+    }
+
+    fn look_and_follow(&self) -> bool {
+        self.record();
+        self.look_for_stall();
+        if self.controls.is_auto() {
+            self.follow(self.stats());
+        }
+        self.window.is_under_way()
+    }
+
+    /// Keeps and publishes the figures of the moment.
+    pub(super) fn record(&self) {
         let stages = self.registry.stages();
         let moment = Moment {
             seconds: self.registry.elapsed().as_secs_f64(),
@@ -138,16 +161,14 @@ impl<T: Element> Shared<T> {
             step_seconds: stages.batch.waiting_for_output.as_secs_f64(),
         };
         self.watched().recording.add(moment);
-        self.look_for_stall();
         #[cfg(feature = "metrics")]
         {
             let stats = self.stats();
-            self.watched().published.publish(&stats);
+            // A recorder may ask for figures.
+            let mut published = std::mem::take(&mut self.watched().published);
+            published.publish(&stats);
+            self.watched().published = published;
         }
-        if self.controls.is_auto() {
-            self.follow(self.stats());
-        }
-        self.window.is_under_way()
     }
 
     /// Reports a wait that is too long, and again after as long.
@@ -165,8 +186,10 @@ impl<T: Element> Shared<T> {
             return;
         }
         let stall = self.stall(waiting);
+        watched.stall = Some(stall.clone());
+        // Whoever listens may ask for figures.
+        drop(watched);
         tracing::warn!(target: "infeed::stall", "{stall}");
-        watched.stall = Some(stall);
     }
 
     fn stall(&self, waiting: Duration) -> Stall {

@@ -10,6 +10,7 @@
 pub(crate) mod budget;
 mod handoff;
 mod job;
+mod permits;
 mod stuck;
 
 use std::collections::VecDeque;
@@ -19,7 +20,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 use crate::cache::{Cache, Kept};
@@ -35,6 +35,8 @@ use budget::ByteBudget;
 
 pub(crate) use handoff::{Giver, Handoff, Taker, handoff};
 pub(crate) use job::{Content, Job, Loaded, Retries};
+pub(crate) use permits::Permits;
+use permits::Permitted;
 pub(crate) use stuck::StuckReads;
 
 /// Tickets granted in one go: enough to make the window's lock cheap, few enough
@@ -54,7 +56,7 @@ pub(crate) struct Readers<T: Element> {
     pub(crate) plan: Arc<Plan>,
     pub(crate) encoded: Arc<ByteBudget>,
     pub(crate) max_file_bytes: u64,
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) permits: Arc<Permits>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) stuck: Arc<StuckReads>,
     pub(crate) activity: Arc<Activity>,
@@ -85,13 +87,13 @@ struct Reading<T: Element> {
 
 /// The right to one read in progress; given back, it wakes the granter.
 struct Permit<T: Element> {
-    permits: Arc<Semaphore>,
+    permits: Arc<Permits>,
     window: Arc<Window<T>>,
 }
 
 impl<T: Element> Drop for Permit<T> {
     fn drop(&mut self) {
-        self.permits.add_permits(1);
+        self.permits.give_back();
         self.window.wake_granter_for_a_permit();
     }
 }
@@ -261,7 +263,7 @@ impl<T: Element> Readers<T> {
                 }
                 continue;
             }
-            let Ok(permit) = self.permits.try_acquire() else {
+            let Some(permit) = self.permits.take() else {
                 epoch.waiting.push_front(job);
                 return;
             };
@@ -276,7 +278,7 @@ impl<T: Element> Readers<T> {
         self: &Arc<Self>,
         job: Job<T>,
         entry: Entry,
-        permit: SemaphorePermit<'_>,
+        permit: Permitted<'_>,
         tasks: &mut JoinSet<()>,
     ) {
         let started = Instant::now();
@@ -295,7 +297,7 @@ impl<T: Element> Readers<T> {
             Poll::Ready(outcome) => self.settle_reading(reading, outcome),
             Poll::Pending => {
                 // From here on it belongs to the task.
-                permit.forget();
+                permit.keep();
                 let (permits, window) = (Arc::clone(&self.permits), Arc::clone(&self.window));
                 let permit = Permit { permits, window };
                 reading.in_work =

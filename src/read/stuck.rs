@@ -1,18 +1,25 @@
 //! Reads that the operating system does not give back.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The reads that ran into their timeout and have not returned since.
 #[derive(Debug)]
 pub(crate) struct StuckReads {
-    readers: usize,
+    /// That there are now.
+    readers: AtomicUsize,
     paths: Mutex<Vec<(u64, PathBuf)>>,
 }
 
 impl StuckReads {
     pub(crate) fn new(readers: usize) -> Arc<Self> {
-        Arc::new(StuckReads { readers, paths: Mutex::default() })
+        Arc::new(StuckReads { readers: AtomicUsize::new(readers), paths: Mutex::default() })
+    }
+
+    /// There are so many readers from now on.
+    pub(crate) fn set_readers(&self, readers: usize) {
+        self.readers.store(readers, Ordering::Relaxed);
     }
 
     /// Counts a read until the returned guard is dropped.
@@ -33,7 +40,8 @@ impl StuckReads {
     pub(crate) fn too_many(&self) -> Option<(usize, usize, PathBuf)> {
         let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, first) = paths.first()?;
-        (paths.len() * 2 >= self.readers).then(|| (paths.len(), self.readers, first.clone()))
+        let readers = self.readers.load(Ordering::Relaxed);
+        (paths.len() * 2 >= readers).then(|| (paths.len(), readers, first.clone()))
     }
 }
 

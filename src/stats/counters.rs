@@ -166,7 +166,7 @@ pub(crate) struct EpochCounters {
     pub(crate) transform: Counters,
     pub(crate) batch: Counters,
     pub(crate) reorder_wait: Time,
-    /// For the epoch's first batch.
+    /// For the first batch of a run.
     first_wait: Time,
     /// How long the consumer waited for each batch, and was away with it.
     wait: Recorder,
@@ -199,7 +199,7 @@ impl EpochCounters {
         until.saturating_duration_since(since.max(self.opened))
     }
 
-    /// The consumer has waited so long for a batch, the first of an epoch or not.
+    /// The consumer has waited so long for a batch, the first of a run or not.
     pub(crate) fn consumer_waited(&self, time: Duration, first: bool) {
         self.batch.input(time);
         if first {

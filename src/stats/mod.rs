@@ -85,8 +85,8 @@ pub struct Stages {
     /// that was not. Zero unordered.
     #[serde(rename = "reorder_wait_seconds", serialize_with = "seconds")]
     pub reorder_wait: Duration,
-    /// Of the time that the consumer waited for batches, that for the first one of
-    /// each epoch.
+    /// Of the time that the consumer waited for batches, that for the first one
+    /// after `epoch` or `epochs` was called.
     #[serde(rename = "first_wait_seconds", serialize_with = "seconds")]
     pub first_wait: Duration,
     /// How long the consumer waited for each batch.
@@ -360,6 +360,9 @@ pub struct Stats {
     pub stages: Stages,
     #[serde(skip)]
     pub(crate) spread: Spread,
+    /// Time of all decoder threads that might work, whether they did or not.
+    #[serde(rename = "thread_seconds", serialize_with = "seconds")]
+    pub thread_time: Duration,
     /// Of the decoder threads' time, that on a core and that waiting for one, where
     /// the operating system tells (Linux).
     pub decoders: Option<CoreTime>,

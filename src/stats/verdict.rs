@@ -5,11 +5,13 @@
 //! [`capacity`](crate::capacity), as a ratio to what it says of the present one,
 //! so what it knows nothing of cancels out.
 
+use std::cell::OnceCell;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Level, Stats};
+use super::{Level, Service, StageStats, Stages, Stats};
 use crate::capacity::{Cost, Costs, Outcome, Plant, simulate};
 
 /// What holds the others back.
@@ -122,7 +124,7 @@ struct Shares {
 }
 
 /// The consumer is fed when it waits no more than this.
-pub(crate) const FED: f64 = 0.01;
+const FED: f64 = 0.01;
 /// Readers that are busy for this part of their time are all there are.
 const SATURATED: f64 = 0.7;
 /// Waits for memory that are worth a word.
@@ -146,7 +148,7 @@ impl Stats {
     /// milliseconds to find what a change would bring.
     #[must_use]
     pub fn bound_since(&self, earlier: &Stats) -> Bound {
-        Sight::new(earlier, self).map_or(Bound::Starting, |sight| sight.bound())
+        Sight::new(earlier, self).map_or(Bound::Starting, |sight| sight.bound(FED))
     }
 
     /// Who waited for whom since `earlier`, which are figures of the same loader.
@@ -162,15 +164,117 @@ pub(crate) struct Sight {
     shares: Shares,
     pub(crate) costs: Costs,
     pub(crate) plant: Plant,
+    /// How long reads took.
+    pub(crate) read: Service,
     pub(crate) images_per_second: f64,
     pub(crate) wait: f64,
     decode: Level,
     encoded: Level,
+    simulated: OnceCell<Outcome>,
+}
+
+/// Two looks at the same loader.
+struct Between<'s> {
+    before: &'s Stats,
+    after: &'s Stats,
+}
+
+impl Between<'_> {
+    fn spent(&self, of: impl Fn(&Stages) -> Duration) -> f64 {
+        of(&self.after.stages).saturating_sub(of(&self.before.stages)).as_secs_f64()
+    }
+
+    fn items(&self, of: impl Fn(&Stages) -> u64) -> u64 {
+        of(&self.after.stages).saturating_sub(of(&self.before.stages))
+    }
+
+    /// By the consumer's own clock: what it did between two calls is its step.
+    fn consumer_seconds(&self) -> f64 {
+        let spent = self.spent(|stages| {
+            let StageStats { busy, waiting_for_input, waiting_for_output, .. } = stages.batch;
+            busy + waiting_for_input + waiting_for_output
+        });
+        spent.max(1e-9)
+    }
+
+    /// Decoder threads that might work, on average.
+    fn threads(&self) -> f64 {
+        let wall = self.after.seconds - self.before.seconds;
+        let time = self.after.thread_time.saturating_sub(self.before.thread_time).as_secs_f64();
+        match wall > 0.0 && time > 0.0 {
+            true => (time / wall).max(1.0),
+            false => self.after.setting.threads.max(1) as f64,
+        }
+    }
+
+    fn working(&self) -> f64 {
+        self.spent(|stages| stages.decode.busy + stages.transform.busy)
+    }
+
+    fn shares(&self) -> Shares {
+        let (setting, seconds) = (self.after.setting, self.consumer_seconds());
+        let share = |time: f64, of: f64| (time / (seconds * of.max(1.0))).clamp(0.0, 1.0);
+        let (threads, readers) = (self.threads(), setting.readers as f64);
+        let busy = share(self.working(), threads);
+        let waiting = self.spent(|stages| stages.decode.waiting_for_output);
+        let for_memory = self.spent(|stages| stages.decode.waiting_for_memory);
+        let reads_for_memory = self.spent(|stages| stages.read.waiting_for_memory);
+        let no_room = self.spent(|stages| stages.read.waiting_for_output) - reads_for_memory;
+        Shares {
+            threads: setting.threads,
+            readers: setting.readers,
+            prefetch: setting.prefetch,
+            cores: setting.cores,
+            busy,
+            // A thread that sleeps all the while does not tell what it waits for.
+            starved: (1.0 - busy - share(waiting, threads)).max(0.0),
+            for_memory: share(for_memory, threads),
+            reading: share(self.spent(|stages| stages.read.busy), readers),
+            reads_for_memory: share(reads_for_memory, readers),
+            reorder: share(self.spent(|stages| stages.reorder_wait), 1.0),
+            no_room: share(no_room, 1.0),
+            listing: share(self.spent(|stages| stages.read.waiting_for_input), 1.0),
+        }
+    }
+
+    fn costs(&self, rows: f64, batches: f64) -> Costs {
+        let working = self.working();
+        let before = self.before.decoders.unwrap_or_default();
+        // Waiting for a core is neither work nor blocked: with fewer threads it goes.
+        let (on_core, waited) = match self.after.decoders {
+            Some(after) => (
+                after.on_core.saturating_sub(before.on_core).as_secs_f64(),
+                after.waiting_for_core.saturating_sub(before.waiting_for_core).as_secs_f64(),
+            ),
+            None => (working, 0.0),
+        };
+        let alone = (working - waited.min(0.9 * working)).max(1e-9);
+        let (now, earlier) = (&self.after.spread, &self.before.spread);
+        let decoded = now.decode.since(&earlier.decode).service();
+        let kept = now.transform.since(&earlier.transform).service();
+        // From a cache nothing is decoded.
+        let decode = if decoded.p50.is_zero() { kept } else { decoded };
+        Costs {
+            // What is in a cache is not read.
+            read: Cost::new(
+                self.spent(|stages| stages.read.busy) / rows,
+                now.read.since(&earlier.read).service(),
+            ),
+            decode: Cost::new(alone / rows, decode),
+            on_core: (on_core / alone).clamp(0.01, 1.0),
+            assembly: self.spent(|stages| stages.batch.busy) / batches,
+            step: Cost::new(
+                self.spent(|stages| stages.batch.waiting_for_output) / batches,
+                now.step.since(&earlier.step).service(),
+            ),
+            cores: self.after.setting.cores.max(1) as f64,
+        }
+    }
 }
 
 impl Sight {
-    /// The same without the waits for an epoch's first batch, which no setting
-    /// takes away.
+    /// The same without the waits for a run's first batch, which no setting takes
+    /// away.
     pub(crate) fn steady(earlier: &Stats, now: &Stats) -> Option<Self> {
         let mut now = now.clone();
         let first = now.stages.first_wait.saturating_sub(earlier.stages.first_wait);
@@ -181,78 +285,26 @@ impl Sight {
 
     /// `None` where too little has happened.
     pub(crate) fn new(earlier: &Stats, now: &Stats) -> Option<Self> {
-        let (before, after, setting) = (&earlier.stages, &now.stages, now.setting);
-        let batches = after.batch.items.saturating_sub(before.batch.items);
-        let rows = after.transform.items.saturating_sub(before.transform.items);
+        let between = Between { before: earlier, after: now };
+        let batches = between.items(|stages| stages.batch.items);
+        let rows = between.items(|stages| stages.transform.items);
         if rows < LEAST.0 || batches < LEAST.1 {
             return None;
         }
-        let spent = |after: std::time::Duration, before: std::time::Duration| {
-            after.saturating_sub(before).as_secs_f64()
-        };
-        let waited = spent(after.batch.waiting_for_input, before.batch.waiting_for_input);
-        let away = spent(after.batch.waiting_for_output, before.batch.waiting_for_output);
-        let assembly = spent(after.batch.busy, before.batch.busy);
-        // The consumer's own clock: what it did between two calls is its step.
-        let seconds = (waited + away + assembly).max(1e-9);
-        let working = spent(after.decode.busy, before.decode.busy)
-            + spent(after.transform.busy, before.transform.busy);
-        let reading = spent(after.read.busy, before.read.busy);
-        let reads = after.read.items.saturating_sub(before.read.items);
-        let of = |time: f64, threads: usize| (time / (seconds * threads.max(1) as f64)).min(1.0);
-        let for_memory = spent(after.decode.waiting_for_memory, before.decode.waiting_for_memory);
-        let reads_for_memory = spent(after.read.waiting_for_memory, before.read.waiting_for_memory);
-        let read_output = spent(after.read.waiting_for_output, before.read.waiting_for_output);
-        let shares = Shares {
-            threads: setting.threads,
-            readers: setting.readers,
-            prefetch: setting.prefetch,
-            cores: setting.cores,
-            busy: of(working, setting.threads),
-            starved: of(
-                spent(after.decode.waiting_for_input, before.decode.waiting_for_input),
-                setting.threads,
-            ),
-            for_memory: of(for_memory, setting.threads),
-            reading: of(reading, setting.readers),
-            reads_for_memory: of(reads_for_memory, setting.readers),
-            reorder: of(spent(after.reorder_wait, before.reorder_wait), 1),
-            no_room: of(read_output - reads_for_memory, 1),
-            listing: of(spent(after.read.waiting_for_input, before.read.waiting_for_input), 1),
-        };
-        // Waiting for a core is neither work nor blocked: with fewer threads it goes.
-        let (on_core, waited_for_core) = match (now.decoders, earlier.decoders.unwrap_or_default())
-        {
-            (Some(after), before) => (
-                spent(after.on_core, before.on_core),
-                spent(after.waiting_for_core, before.waiting_for_core).min(0.9 * working),
-            ),
-            (None, _) => (working, 0.0),
-        };
-        let alone = (working - waited_for_core).max(1e-9);
-        let (spread, earlier) = (&now.spread, &earlier.spread);
-        let decoded = spread.decode.since(&earlier.decode).service();
-        let kept = spread.transform.since(&earlier.transform).service();
-        // From a cache nothing is decoded.
-        let service = if decoded.p50.is_zero() { kept } else { decoded };
-        let decode = Cost::new(alone / rows as f64, service);
-        let read = spread.read.since(&earlier.read).service();
-        let step = spread.step.since(&earlier.step).service();
-        let memory = now.memory;
+        let (setting, memory) = (now.setting, now.memory);
         let holds = |level: Level| match level.mean_bytes {
             0 => usize::MAX,
             each => (level.limit_bytes / each).max(1) as usize,
         };
+        let shares = between.shares();
+        // A batch may be shorter than it was meant to be.
+        let transform = now.stages.transform;
+        let row_bytes = (transform.bytes / transform.items.max(1)).max(1);
+        let images = between.items(|stages| stages.batch.bytes) as f64 / row_bytes as f64;
+        let seconds = between.consumer_seconds();
         Some(Sight {
             shares,
-            costs: Costs {
-                read: Cost::new(reading / (reads.max(1) as f64), read),
-                decode,
-                on_core: (on_core / alone).clamp(0.01, 1.0),
-                assembly: assembly / batches as f64,
-                step: Cost::new(away / batches as f64, step),
-                cores: setting.cores.max(1) as f64,
-            },
+            costs: between.costs(rows as f64, batches as f64),
             plant: Plant {
                 threads: setting.threads,
                 readers: setting.readers,
@@ -262,17 +314,20 @@ impl Sight {
                 files: holds(memory.encoded),
                 pictures: holds(memory.decode),
             },
-            images_per_second: (batches as usize * setting.batch_size) as f64 / seconds,
-            wait: of(waited, 1),
+            read: now.spread.read.since(&earlier.spread.read).service(),
+            images_per_second: images / seconds,
+            wait: between.spent(|stages| stages.batch.waiting_for_input) / seconds,
             decode: memory.decode,
             encoded: memory.encoded,
+            simulated: OnceCell::new(),
         })
     }
 
-    pub(crate) fn bound(&self) -> Bound {
+    /// For a consumer that may wait so long.
+    pub(crate) fn bound(&self, target: f64) -> Bound {
         let Shares { busy, starved, for_memory, reading, .. } = self.shares;
         let Shares { reads_for_memory, reorder, no_room, listing, .. } = self.shares;
-        if self.wait <= FED {
+        if self.wait <= target {
             Bound::Consumer
         } else if reorder > self.wait / 2.0 {
             Bound::Order
@@ -293,11 +348,16 @@ impl Sight {
         }
     }
 
+    /// What the miniature says of this plant: asked for once.
+    fn simulated(&self) -> Outcome {
+        *self.simulated.get_or_init(|| simulate(&self.costs, &self.plant))
+    }
+
     /// What the miniature says of another plant, put right by what it says of
     /// this one.
     pub(crate) fn outcome(&self, plant: &Plant) -> Outcome {
-        let (now, then) = (simulate(&self.costs, &self.plant), simulate(&self.costs, plant));
-        let ratio = then.images_per_second / now.images_per_second.max(1e-9);
+        let then = simulate(&self.costs, plant);
+        let ratio = then.images_per_second / self.simulated().images_per_second.max(1e-9);
         let Costs { assembly, step, .. } = self.costs;
         let period = assembly + step.mean;
         let batch = plant.batch_size as f64;
@@ -321,12 +381,12 @@ impl Sight {
     /// What the loader could deliver to a consumer that takes no time.
     fn capacity(&self, plant: &Plant) -> f64 {
         let free = Costs { step: Cost::fixed(0.0), ..self.costs };
-        let now = simulate(&self.costs, &self.plant).images_per_second;
+        let now = self.simulated().images_per_second;
         simulate(&free, plant).images_per_second * self.images_per_second / now.max(1e-9)
     }
 
     fn judge(&self) -> Verdict {
-        let bound = self.bound();
+        let bound = self.bound(FED);
         let advice = self.advice(bound);
         let plant = advice.map_or(self.plant, |(_, plant)| plant);
         let advice = advice.map(|(change, plant)| {

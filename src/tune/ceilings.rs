@@ -1,6 +1,7 @@
 //! What each part reaches alone.
 
 use std::hint::black_box;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,17 +98,17 @@ impl Reading {
         let length = Length { least: each, batches: 2, most: each * 3 };
         let mut run = |readers| {
             let choice = Choice { threads: 1, readers, prefetch: 4, order: Order::Ordered };
-            bench.run(choice, length, |_| {})
+            bench.run(choice, length, |_| ControlFlow::Continue(()))
         };
         let mut reading = Reading::default();
         // The first files may come from the disk, and the same ones later not.
         if let Some(first) = run(READERS[1])? {
-            reading.first = first.stats.stages.read.service.p90;
+            reading.first = first.sight.read.p90;
         }
         for readers in READERS {
             let Some(trial) = run(readers)? else { continue };
             let read = trial.stats.stages.read;
-            reading.later = read.service.p90;
+            reading.later = trial.sight.read.p90;
             reading.mean_bytes = read.bytes / read.items.max(1);
             let rate = trial.measured.images_per_second;
             let bytes = rate * reading.mean_bytes as f64;
@@ -126,10 +127,11 @@ impl Reading {
     }
 }
 
-/// Copies batches of `bytes` from memory to memory for about `time`.
-pub(super) fn memory(bytes: u64, images: usize, time: Duration) -> Ceiling {
+/// Copies batches of `bytes` from memory to memory for about `time`, in pieces of at
+/// most `most` bytes.
+pub(super) fn memory(bytes: u64, images: usize, most: u64, time: Duration) -> Ceiling {
     // Large enough for no cache to hold it, small enough for any machine.
-    let len = bytes.clamp(1 << 20, 64 << 20) as usize;
+    let len = bytes.clamp(1 << 20, 64 << 20).min(most.max(1 << 16)) as usize;
     let from = vec![1_u8; len];
     let mut to = [vec![0_u8; len], vec![0_u8; len]];
     let (begun, mut copied) = (Instant::now(), 0_u64);

@@ -40,6 +40,7 @@ mod report;
 mod search;
 mod trial;
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::batch::Batch;
@@ -141,8 +142,8 @@ impl<'a, T: Element> Tune<'a, T> {
     /// As [`run`](Self::run).
     pub fn step(self, step: Duration) -> Result<Report> {
         self.run(|_| {
-            let until = Instant::now() + step;
-            while let Some(left) = until.checked_duration_since(Instant::now()) {
+            let begun = Instant::now();
+            while let Some(left) = step.checked_sub(begun.elapsed()).filter(|t| !t.is_zero()) {
                 std::thread::park_timeout(left);
             }
         })
@@ -155,7 +156,20 @@ impl<'a, T: Element> Tune<'a, T> {
     /// What ends a run of the loader, a sample that cannot be read included: leave
     /// it out with [`on_error`](LoaderBuilder::on_error). A budget or a limit of
     /// nothing.
-    pub fn run(self, step: impl FnMut(&Batch<T>)) -> Result<Report> {
+    pub fn run(self, mut step: impl FnMut(&Batch<T>)) -> Result<Report> {
+        self.run_while(|batch| {
+            step(batch);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same for a step that can put an end to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run), and [`ErrorKind::Stopped`](crate::ErrorKind::Stopped)
+    /// when the step says so.
+    pub fn run_while(self, step: impl FnMut(&Batch<T>) -> ControlFlow<()>) -> Result<Report> {
         if self.budget < Duration::from_secs(1) {
             let reason = "expected a second at least";
             return Err(Error::config("budget", format_args!("{:?}", self.budget), reason));

@@ -1,5 +1,6 @@
 //! The search: what is measured in which order, and when it is enough.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::ceilings::{Ceiling, Ceilings, Reading, memory};
@@ -13,7 +14,7 @@ use super::{
 use crate::batch::Batch;
 use crate::config::{Order, Resolved};
 use crate::element::Element;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::loader::Loader;
 use crate::stats::{Bound, Timeline};
 
@@ -47,6 +48,8 @@ pub(super) struct Search<'a, T: Element, F> {
     /// Rates of the same work, at the beginning and in the end.
     repeated: Vec<f64>,
     samples: Option<u64>,
+    /// Choices whose trial told nothing.
+    failed: Vec<Choice>,
     /// What was found before all settings were run.
     searched: Option<(Choice, f64)>,
 }
@@ -58,24 +61,25 @@ struct Ran {
     predicted: Predicted,
     measured: Measured,
     timeline: Timeline,
-    words: String,
     times: usize,
 }
 
-impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
+impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
     pub(super) fn new(mut tune: Tune<'a, T>, step: F) -> Result<Self> {
         let begun = Instant::now();
         tune.builder = tune.builder.again().cache(crate::config::Cache::None);
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let threads = tune.cpu_limit.map_or(cores, |limit| limit.min(cores));
         let asked = tune.builder.config.order;
-        let fits = |prefetch: usize, order: Order| {
+        let fits = |threads: usize, prefetch: usize, order: Order| {
             let builder = tune.builder.again().order(order).prefetch(prefetch);
             builder.threads(threads).readers(READERS).resolve()
         };
-        let config = fits(1, asked)?;
-        let deepest = (2..=MOST_PREFETCH).rev().find(|&depth| fits(depth, asked).is_ok());
-        let orders = match fits(1, other(asked)) {
+        // A memory limit may leave room for fewer of them.
+        let threads = (1..=threads).rev().find(|&t| fits(t, 1, asked).is_ok()).unwrap_or(1);
+        let config = fits(threads, 1, asked)?;
+        let deepest = (2..=MOST_PREFETCH).rev().find(|&depth| fits(threads, depth, asked).is_ok());
+        let orders = match fits(threads, 1, other(asked)) {
             Ok(_) => vec![asked, other(asked)],
             Err(_) => vec![asked],
         };
@@ -95,11 +99,13 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
             warnings: Vec::new(),
             repeated: Vec::new(),
             samples: None,
+            failed: Vec::new(),
             searched: None,
         })
     }
 
     pub(super) fn run(mut self) -> Result<Report> {
+        self.list()?;
         self.measure_ceilings()?;
         let mut order = self.config.order;
         // Two loaders at once would take twice the memory.
@@ -119,13 +125,32 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
         self.begun.elapsed() > self.tune.budget.mul_f64(0.85)
     }
 
+    /// Waits for the end of the walk.
+    fn list(&mut self) -> Result<()> {
+        self.tune.tell(Doing::Listing, self.begun);
+        let loader = self.build(self.config.order)?;
+        let samples = loader.wait_for_samples()?;
+        let batch_size = self.config.batch_size;
+        if loader.batches() == Some(0) {
+            let reason = format!("there are {samples} samples here, and short batches are dropped");
+            return Err(Error::config("batch_size", batch_size, reason));
+        }
+        let stats = loader.stats();
+        self.samples = Some(stats.listed);
+        let walk = stats.stages.walk;
+        let rate = walk.items as f64 / walk.busy.as_secs_f64().max(1e-9);
+        self.ceilings.walk = Some(Ceiling { images_per_second: rate, bytes_per_second: 0.0 });
+        Ok(())
+    }
+
     fn measure_ceilings(&mut self) -> Result<()> {
         self.tune.tell(Doing::Reading, self.begun);
         self.reading = Reading::measure(&self.tune.builder, self.part(0.005, 0.05, 0.4))?;
         self.ceilings.read.clone_from(&self.reading.ceilings);
         let batch = self.config.memory.batch_bytes;
         let time = self.part(0.003, 0.02, 0.2);
-        self.ceilings.memory = memory(batch, self.config.batch_size, time);
+        let most = self.config.memory_limit.map_or(u64::MAX, |limit| limit / 8);
+        self.ceilings.memory = memory(batch, self.config.batch_size, most, time);
         Ok(())
     }
 
@@ -140,7 +165,6 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
     /// Runs what is worth it of one order; the other one, if that is to be run next.
     fn session(&mut self, order: Order) -> Result<Option<Order>> {
         let mut loader = self.build(order)?;
-        let monitor = loader.monitor();
         let mut bench = Bench::new(&mut loader)?;
         if self.calibrations.is_empty() {
             self.calibrate(&mut bench, order)?;
@@ -157,15 +181,8 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
             }
             self.trial(&mut bench, choice)?;
         };
-        if next.is_none() && !self.is_over() {
+        if next.is_none() && !self.is_over() && order == self.config.order {
             self.repeat(&mut bench, order)?;
-        }
-        let stats = monitor.stats();
-        if stats.listing_complete {
-            self.samples = Some(stats.listed);
-            let walk = stats.stages.walk;
-            let rate = walk.items as f64 / walk.busy.as_secs_f64().max(1e-9);
-            self.ceilings.walk = Some(Ceiling { images_per_second: rate, bytes_per_second: 0.0 });
         }
         Ok(next)
     }
@@ -192,7 +209,11 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
         for threads in self.threads_to_measure() {
             self.tune.tell(Doing::Decoding(threads), self.begun);
             let choice = Choice { threads, readers: READERS, prefetch, order };
-            let Some(trial) = bench.run(choice, self.length(0.03), |_| {})? else { continue };
+            let Some(trial) =
+                bench.run(choice, self.length(0.03), |_| ControlFlow::Continue(()))?
+            else {
+                continue;
+            };
             let rate = trial.measured.images_per_second;
             if threads == self.grid.most_threads() {
                 self.repeated.push(rate);
@@ -229,10 +250,19 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
         Length { least, batches: BATCHES, most: least * 3 }
     }
 
+    /// As many batches as tell something, fewer of them where a step takes long.
+    fn trial_length(&self) -> Length {
+        let length = self.length(0.035);
+        let step = self.model.step_seconds();
+        let fit = self.tune.budget.as_secs_f64() / 8.0 / step.max(1e-9);
+        Length { batches: length.batches.min(fit as u64).max(3), ..length }
+    }
+
     fn trial(&mut self, bench: &mut Bench<'_, T>, choice: Choice) -> Result<()> {
         self.tune.tell(Doing::Running(choice), self.begun);
         let mut predicted = self.predicted(choice);
-        let Some(trial) = bench.run(choice, self.length(0.035), &mut self.step)? else {
+        let Some(trial) = bench.run(choice, self.trial_length(), &mut self.step)? else {
+            self.failed.push(choice);
             return Ok(());
         };
         self.model.set_step(&trial.sight);
@@ -241,7 +271,6 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
             predicted = self.predicted(choice);
         }
         let Trial { mut measured, timeline, verdict, sight, .. } = trial;
-        let words = verdict.to_string();
         // What decoding has limited says what decoding costs.
         if verdict.bound == Bound::Decode && measured.wait > 0.2 {
             let rate = sight.images_per_second;
@@ -259,7 +288,7 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
             }
             None => (predicted, 1),
         };
-        self.ran.push(Ran { choice, predicted, measured, timeline, words, times });
+        self.ran.push(Ran { choice, predicted, measured, timeline, times });
         Ok(())
     }
 
@@ -302,7 +331,7 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
         // All of one order before the other.
         let order = self.ran.last().map_or(self.config.order, |ran| ran.choice.order);
         let mut left = self.grid.choices();
-        left.retain(|choice| self.ran(*choice).is_none());
+        left.retain(|choice| self.ran(*choice).is_none() && !self.failed.contains(choice));
         left.sort_by_key(|choice| choice.order != order);
         left.first().copied()
     }
@@ -314,14 +343,16 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
         }
         let target = self.config.wait_target;
         let Recommendation { choice, fed } = self.select()?;
-        let Some(ran) = self.ran(choice) else { return Some(choice) };
+        if self.ran(choice).is_none() {
+            return (!self.failed.contains(&choice)).then_some(choice);
+        }
         // The best so far has been run. A smaller one that the prediction refuses by
         // little may do after all.
         let (rate, _) = self.told(choice);
         let doubtful = self.grid.smaller(choice).into_iter().find(|&smaller| {
             let (other, wait) = self.told(smaller);
             let near = if fed { wait <= target + DOUBT } else { other >= 0.93 * rate };
-            self.ran(smaller).is_none() && near
+            self.ran(smaller).is_none() && !self.failed.contains(&smaller) && near
         });
         if doubtful.is_some() {
             return doubtful;
@@ -334,7 +365,7 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
                 && wait <= ONCE_MORE * target
                 && self.model.predict(ran.choice).wait <= target
         });
-        hiccup.map(|ran| ran.choice).filter(|_| ran.times < 3)
+        hiccup.map(|ran| ran.choice)
     }
 
     /// The same work as in the beginning, to see whether the machine is the same.
@@ -343,7 +374,7 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
         let prefetch = self.grid.most_prefetch().min(4);
         self.tune.tell(Doing::Decoding(threads), self.begun);
         let choice = Choice { threads, readers: READERS, prefetch, order };
-        if let Some(trial) = bench.run(choice, self.length(0.015), |_| {})? {
+        if let Some(trial) = bench.run(choice, self.length(0.015), |_| ControlFlow::Continue(()))? {
             self.repeated.push(trial.measured.images_per_second);
         }
         Ok(())
@@ -406,7 +437,7 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
     fn report(mut self) -> Result<Report> {
         self.warn();
         let Some(recommendation) = self.select() else {
-            return Err(crate::Error::lost("there is nothing to choose from"));
+            return Err(Error::lost("there is nothing to choose from"));
         };
         let settings: Vec<Tried> =
             self.grid.choices().into_iter().map(|choice| self.tried(choice)).collect();
@@ -458,23 +489,38 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
         );
         let (rate, wait) = (told.0, 100.0 * told.1);
         let demand = self.model.demand();
-        let (_, most) = self.ends(self.config.order);
-        let capacity = self.model.capacity(most);
+        let capacity = self.model.capacity(Choice {
+            threads: self.grid.most_threads(),
+            readers: self.grid.most_readers(),
+            prefetch: self.grid.most_prefetch(),
+            order: self.config.order,
+        });
         if recommendation.fed {
             return format!(
                 "a step of {step:.1} ms is fed by {setting}: it waits {wait:.1} % of the time; the \
                  loader could deliver {capacity:.0} images/s, the step takes {rate:.0}"
             );
         }
-        let limit = match self.ran(recommendation.choice) {
-            Some(ran) => format!(" ({})", ran.words.split(':').next().unwrap_or_default()),
+        let ran = self.ran(recommendation.choice);
+        let limit = match ran {
+            Some(ran) => format!(" ({})", ran.measured.bound.words()),
             None => String::new(),
         };
         let cores = demand / capacity.max(1e-9) * self.grid.most_threads() as f64;
+        let help = match ran.map(|ran| ran.measured.bound) {
+            Some(Bound::Decode) => format!(
+                ". It would take about {cores:.0} cores like these, smaller images, or a cache of \
+                 decoded pixels"
+            ),
+            Some(Bound::Read) => {
+                ". A faster storage would help, smaller files, or a cache of decoded pixels"
+                    .to_owned()
+            }
+            _ => String::new(),
+        };
         format!(
             "no setting feeds a step of {step:.1} ms, which would take {demand:.0} images/s: at best \
-             it gets {rate:.0} and waits {wait:.0} % of the time, with {setting}{limit}. It would \
-             take about {cores:.0} cores like these, smaller images, or a cache of decoded pixels"
+             it gets {rate:.0} and waits {wait:.0} % of the time, with {setting}{limit}{help}"
         )
     }
 }

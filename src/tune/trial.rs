@@ -1,5 +1,6 @@
 //! One setting, run.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -8,7 +9,7 @@ use super::Choice;
 use crate::batch::Batch;
 use crate::element::Element;
 use crate::epoch::Epochs;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::loader::{Loader, Setter};
 use crate::stats::{Bound, Knob, Sight, Stats, Timeline, Verdict};
 
@@ -22,7 +23,7 @@ pub struct Measured {
     pub wait: f64,
     /// Cores that the decoder threads used, on average.
     pub cores: f64,
-    /// Bytes of batches at the most.
+    /// Bytes of batches in the end, those that the consumer has included.
     pub batches_bytes: u64,
     /// What limited.
     pub bound: Bound,
@@ -53,6 +54,7 @@ pub(super) struct Length {
 }
 
 const A_FEW: u64 = 3;
+const LEAST_ROWS: u64 = 8;
 
 /// A loader that is set otherwise while it runs.
 pub(super) struct Bench<'l, T: Element> {
@@ -74,7 +76,7 @@ impl<'l, T: Element> Bench<'l, T> {
         &mut self,
         choice: Choice,
         length: Length,
-        mut step: impl FnMut(&Batch<T>),
+        mut step: impl FnMut(&Batch<T>) -> ControlFlow<()>,
     ) -> Result<Option<Trial>> {
         self.setter.set(Knob::Threads, choice.threads);
         self.setter.set(Knob::Readers, choice.readers);
@@ -82,17 +84,23 @@ impl<'l, T: Element> Bench<'l, T> {
         // What was under way before says nothing.
         let settle = choice.prefetch as u64 + 2;
         let mut taken = 0;
-        let (mut before, mut begun) = (None, Instant::now());
+        let (mut before, mut begun, mut rows) = (None, Instant::now(), 0);
         loop {
             let Some(batch) = self.epochs.next() else { return Ok(None) };
-            step(&batch?);
+            let batch = batch?;
+            if step(&batch).is_break() {
+                return Err(Error::stopped());
+            }
             taken += 1;
             if before.is_none() && (taken >= settle || begun.elapsed() > length.most / 2) {
                 (before, begun, taken) = (Some(self.setter.stats()), Instant::now(), 0);
             } else if before.is_some() {
                 let spent = begun.elapsed();
                 let enough = spent >= length.least && taken >= length.batches;
-                if enough || (spent >= length.most && taken >= A_FEW) {
+                rows += batch.len() as u64;
+                let enough = enough || (spent >= length.most && taken >= A_FEW);
+                // A batch can be a single sample.
+                if enough && rows >= LEAST_ROWS {
                     break;
                 }
             }
@@ -114,7 +122,7 @@ impl<'l, T: Element> Bench<'l, T> {
             images_per_second: sight.images_per_second,
             wait: sight.wait,
             cores: used,
-            batches_bytes: (choice.prefetch as u64 + 1) * stats.memory.batches.mean_bytes,
+            batches_bytes: stats.memory.batches.bytes,
             bound: verdict.bound,
             batches: taken,
             seconds,

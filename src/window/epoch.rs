@@ -143,11 +143,11 @@ impl<M, R, F> Epoch<M, R, F> {
         (batches - self.taken).max(self.slots.len() as u64)
     }
 
-    /// Tickets that can be granted before the epoch occupies more than `batches`.
+    /// Tickets that can be granted before the epoch occupies more than `batches`, or
+    /// than it does already: since the prefetch depth was lowered, it may, and a batch
+    /// that was begun has to be filled.
     pub(super) fn room(&self, shape: &Shape, batches: u64) -> u64 {
-        if self.slots.len() as u64 > batches {
-            return 0;
-        }
+        let batches = batches.max(self.slots.len() as u64);
         ((self.taken + batches) * shape.batch_size as u64).saturating_sub(self.rows(shape))
     }
 

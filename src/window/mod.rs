@@ -334,6 +334,11 @@ impl<T: Element> Window<T> {
         &self.pool
     }
 
+    /// So many threads work on tickets from now on.
+    pub(crate) fn set_decoders(&self, decoders: usize) {
+        self.lock().state.set_decoders(decoders);
+    }
+
     /// So many batches in the making or waiting from now on, and `buffers` kept.
     pub(crate) fn set_prefetch(&self, prefetch: usize, buffers: usize) {
         self.lock().state.set_prefetch(prefetch);

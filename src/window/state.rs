@@ -18,7 +18,7 @@ use std::ops::Range;
 use super::epoch::{End, Epoch, Place, Row, Settled};
 use crate::error::Error;
 
-/// What never changes in a window.
+/// What a window is like. Prefetch depth and decoders may change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) batch_size: usize,
@@ -112,8 +112,8 @@ pub(crate) struct Next {
     pub(crate) epoch: u64,
     /// The first of them.
     pub(crate) position: u64,
-    /// How many, at least one. More can only become more, unless the epoch is
-    /// cancelled.
+    /// How many, at least one. It can only become more, unless the epoch is cancelled
+    /// or the prefetch depth lowered, which does not take back what was named.
     pub(crate) room: u64,
 }
 
@@ -134,6 +134,11 @@ impl<M, R, F> State<M, R, F> {
     /// So many batches in the making or waiting from now on.
     pub(crate) fn set_prefetch(&mut self, prefetch: usize) {
         self.shape.prefetch = prefetch;
+    }
+
+    /// So many threads work on tickets from now on.
+    pub(crate) fn set_decoders(&mut self, decoders: usize) {
+        self.shape.decoders = decoders;
     }
 
     /// Cancels what is under way and announces other epochs.

@@ -29,6 +29,7 @@ enum Action {
     Unclaim(usize),
     Take,
     Skip,
+    Prefetch(usize),
     Walked,
     Begin(u64),
 }
@@ -44,6 +45,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
             1 => which.prop_map(Action::Unclaim),
             6 => Just(Action::Take),
             1 => Just(Action::Skip),
+            2 => (1..5_usize).prop_map(Action::Prefetch),
             1 => Just(Action::Walked),
             1 => (1..4_u64).prop_map(Action::Begin),
         ],
@@ -69,6 +71,8 @@ struct Model {
     ended: Vec<u64>,
     /// Positions granted in one go, at most.
     run: u64,
+    /// The largest depth so far.
+    most_prefetch: usize,
 }
 
 impl Model {
@@ -87,6 +91,7 @@ impl Model {
             told: BTreeMap::new(),
             ended: Vec::new(),
             run: 1,
+            most_prefetch: shape.prefetch,
         }
     }
 
@@ -97,6 +102,8 @@ impl Model {
             return true;
         }
         let Next { id, epoch, position, room } = next;
+        // Batches that were begun under a larger depth are still there.
+        let making = self.state.occupancy().making.max(self.shape.prefetch);
         assert!(room > 0 && position < self.length);
         let count = room.min(self.length - position).min(self.run);
         assert!(self.state.grant(next, count));
@@ -105,9 +112,9 @@ impl Model {
         // What was named is what there was, no less and no more.
         let left = self.state.next().filter(|next| next.id == id).map_or(0, |next| next.room);
         assert_eq!(left, room - count);
-        let room = self.shape.prefetch * self.shape.batch_size;
-        assert!(self.state.outstanding() <= room as u64, "more tickets than rows");
-        assert!(self.state.occupancy().making <= self.shape.prefetch);
+        let most = (self.most_prefetch * self.shape.batch_size) as u64;
+        assert!(self.state.outstanding() <= most, "more tickets than rows");
+        assert!(self.state.occupancy().making <= making);
         true
     }
 
@@ -242,6 +249,11 @@ impl Model {
                         self.forget();
                     }
                 }
+            }
+            Action::Prefetch(depth) => {
+                self.state.set_prefetch(depth);
+                self.shape.prefetch = depth;
+                self.most_prefetch = self.most_prefetch.max(depth);
             }
             Action::Walked => self.state.walked(Walk::Ended { length: self.length }),
             Action::Begin(epochs) => {

@@ -67,6 +67,8 @@ impl Report {
             "interrupted": self.interrupted,
             "error": self.error,
             "config": self.config,
+            "setting": self.stats.setting,
+            "decisions": self.stats.decisions,
             "stages": self.stats.stages,
             "verdict": verdict_json(&self.stats),
             "decoders": self.stats.decoders,
@@ -135,6 +137,7 @@ impl Report {
             "{} {} {} {}, {}, {}",
             config.size, config.dtype, config.layout, config.color, config.fit, config.filter
         );
+        let setting = self.stats.setting;
         let shard = match config.shard.world {
             1 => String::new(),
             _ => format!(" rank {}, uneven {},", config.shard, config.uneven),
@@ -142,8 +145,11 @@ impl Report {
         writeln!(
             out,
             "  {pixels}\n  {}, {},{shard} {} threads, {} readers, prefetch {}",
-            config.sampling, config.order, config.threads, config.readers, config.prefetch
+            config.sampling, config.order, setting.threads, setting.readers, setting.prefetch
         )?;
+        for decision in &self.stats.decisions {
+            writeln!(out, "    {decision}")?;
+        }
         if self.images() > 0 {
             let verdict = self.stats.verdict();
             for line in wrapped(&verdict.to_string()).lines() {

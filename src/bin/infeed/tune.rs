@@ -1,6 +1,7 @@
 //! `infeed tune`: which setting keeps a training step fed.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::ops::ControlFlow;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub(crate) fn tune<T: Element>(args: &args::Tune) -> Outcome {
     let mut report = match (&args.step_ms, &args.step_cmd) {
         (_, Some(command)) => {
             let mut step = Stepper::start(command)?;
-            let report = tune.run(|batch| step.step(batch.len()));
+            let report = tune.run_while(|batch| step.step(batch.len()));
             step.end(command)?;
             report?
         }
@@ -99,18 +100,20 @@ impl Stepper {
         Ok(Stepper { child, batches, done, number: 0, lost: false })
     }
 
-    fn step(&mut self, images: usize) {
+    fn step(&mut self, images: usize) -> ControlFlow<()> {
         let mut line = String::new();
         let number = self.number;
         self.number += 1;
         let told = writeln!(self.batches, "{number} {images}").and_then(|()| self.batches.flush());
         let answered = told.and_then(|()| self.done.read_line(&mut line));
         self.lost |= !answered.is_ok_and(|bytes| bytes > 0);
+        if self.lost { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn end(self, command: &str) -> Result<(), String> {
-        let Stepper { mut child, batches, lost, number, .. } = self;
-        drop(batches);
+        let Stepper { mut child, batches, done, lost, number } = self;
+        // It finds its input at the end, and its output closed.
+        drop((batches, done));
         if !lost {
             drop(child.wait());
             return Ok(());
