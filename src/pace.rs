@@ -404,6 +404,8 @@ mod tests {
                 stage.items += images as u64;
             }
             stages.batch.items += (images / 32.0) as u64;
+            stages.transform.bytes += images as u64 * 1000;
+            stages.batch.bytes += (images * 1000.0) as u64;
             stages.batch.waiting_for_input += time(outcome.wait * seconds);
             stages.batch.waiting_for_output += time((1.0 - outcome.wait) * seconds);
             stages.decode.busy += time(outcome.busy * seconds);

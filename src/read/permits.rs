@@ -24,7 +24,8 @@ impl Permits {
     pub(crate) fn take(&self) -> Option<Permitted<'_>> {
         let take = |free: isize| (free > 0).then_some(free - 1);
         let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
-        taken.is_ok().then_some(Permitted(self))
+        // Made only when it was taken: dropped, it would be given back.
+        taken.is_ok().then(|| Permitted(self))
     }
 
     pub(crate) fn give_back(&self) {
