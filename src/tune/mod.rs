@@ -36,6 +36,7 @@
 mod ceilings;
 mod choice;
 mod model;
+mod page;
 mod report;
 mod search;
 mod trial;

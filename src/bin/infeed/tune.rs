@@ -35,12 +35,18 @@ pub(crate) fn tune<T: Element>(args: &args::Tune) -> Outcome {
     };
     told.end();
     report.source = name;
+    if let Some(path) = &args.html {
+        report.write_html(path)?;
+    }
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
         print(&mut out, &report)?;
+        if let Some(path) = &args.html {
+            writeln!(out, "  report: {}", path.display())?;
+        }
     }
     Ok(Exit::Done)
 }
