@@ -43,7 +43,8 @@ fn swatch(looks: &[Look]) -> String {
             }
             Look::Mark(series) => {
                 let corners = mark(*series, 4.5);
-                let corners = corners.iter().map(|(x, y)| format!("{:.1},{:.1}", 14.0 + x, 7.0 + y));
+                let corners =
+                    corners.iter().map(|(x, y)| format!("{:.1},{:.1}", 14.0 + x, 7.0 + y));
                 let corners = corners.collect::<Vec<_>>().join(" ");
                 format!("<polygon class=\"{class}\" points=\"{corners}\"/>")
             }
@@ -236,9 +237,10 @@ pub(super) fn throughput(report: &Report) -> Figure {
     let (groups, left) = grouped(lines, slice.chosen.prefetch, near);
     let name = |group: &Group| format!("prefetch {}", listed(&group.members, &slice.prefetch));
     let marks = |group: &Group| {
-        let pairs = slice.threads.iter().flat_map(|&threads| {
-            group.members.iter().map(move |&prefetch| (threads, prefetch))
-        });
+        let pairs = slice
+            .threads
+            .iter()
+            .flat_map(|&threads| group.members.iter().map(move |&prefetch| (threads, prefetch)));
         let measured = pairs.filter_map(|(threads, prefetch)| {
             let measured = slice.measured(threads, prefetch)?.measured?;
             Some((threads as f64, measured.images_per_second))
@@ -320,9 +322,10 @@ pub(super) fn wait(report: &Report) -> Figure {
         format!("{} thread{s}", listed(&group.members, &slice.threads))
     };
     let marks = |group: &Group| {
-        let pairs = slice.prefetch.iter().flat_map(|&prefetch| {
-            group.members.iter().map(move |&threads| (threads, prefetch))
-        });
+        let pairs = slice
+            .prefetch
+            .iter()
+            .flat_map(|&prefetch| group.members.iter().map(move |&threads| (threads, prefetch)));
         let measured = pairs.filter_map(|(threads, prefetch)| {
             Some((prefetch as f64, slice.measured(threads, prefetch)?.measured?.wait))
         });
@@ -605,8 +608,7 @@ mod tests {
             wait_seconds,
             ..Moment::default()
         };
-        let moments =
-            vec![moment(3.0, 1.0, 0.0), moment(3.5, 2.0, 0.25), moment(3.5, 2.0, 0.25)];
+        let moments = vec![moment(3.0, 1.0, 0.0), moment(3.5, 2.0, 0.25), moment(3.5, 2.0, 0.25)];
         let spans = spans(&Timeline { moments });
         assert_eq!(spans.len(), 1);
         assert_eq!((spans[0].from, spans[0].to, spans[0].wait), (0.0, 0.5, 0.5));

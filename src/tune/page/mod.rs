@@ -72,9 +72,9 @@ impl Report {
 }
 
 fn header(report: &Report) -> String {
-    let samples = report.samples.map_or_else(String::new, |samples| {
-        format!("{} images of ", number(samples as f64))
-    });
+    let samples = report
+        .samples
+        .map_or_else(String::new, |samples| format!("{} images of ", number(samples as f64)));
     let mut html = format!(
         "<header>\n<h1>{samples}{}</h1>\n<p class=\"soft\">{}, batches of {}, a step of {}, {}</p>\n\
          <p class=\"verdict\">{}</p>\n",
@@ -107,7 +107,7 @@ fn advice(report: &Report) -> String {
     };
     let title = if fed { "Set this" } else { "Set this, the nearest there is" };
     let mut html = format!(
-        "<section id=\"recommendation\" class=\"card advice\" style=\"margin-top:1rem\">\
+        "<section id=\"recommendation\" class=\"card advice\">\
          <h2>{title} <span class=\"badge {confidence}\">confidence {confidence}</span></h2>\n\
          <dl class=\"knobs\">"
     );
@@ -122,9 +122,8 @@ fn advice(report: &Report) -> String {
     html.push_str("</dl>\n<div class=\"grid\"><div>");
     let Tried { predicted, measured, memory_bytes, .. } = report.recommended;
     html.push_str("<table><tr><th></th><th>predicted</th><th>measured</th></tr>");
-    let words = |word: fn(f64) -> String, value: Option<f64>| {
-        value.map_or_else(|| NONE.to_owned(), word)
-    };
+    let words =
+        |word: fn(f64) -> String, value: Option<f64>| value.map_or_else(|| NONE.to_owned(), word);
     let cores = |cores: f64| {
         if cores.is_finite() { format!("{cores:.2}") } else { NONE.to_owned() }
     };
@@ -273,7 +272,8 @@ fn time(report: &Report) -> String {
     );
     let worst = report.timelines.worst_choice.filter(|&worst| worst != report.recommended.choice);
     let worst = worst.and_then(|worst| report.settings.iter().find(|tried| tried.choice == worst));
-    let settings = [Some(("recommended", &report.recommended)), worst.map(|worst| ("worst", worst))];
+    let settings =
+        [Some(("recommended", &report.recommended)), worst.map(|worst| ("worst", worst))];
     let rows: Vec<Bar> = settings
         .into_iter()
         .flatten()
@@ -316,8 +316,7 @@ fn ceilings(report: &Report) -> String {
     let transform = ceilings.transform.images_per_second;
     parts.push(("transform".to_owned(), Stage::Transform, transform));
     for (threads, ceiling) in &ceilings.decode_and_transform {
-        let name = format!("both, {}", counted(*threads, "thread"));
-        parts.push((name, Stage::Decode, ceiling.images_per_second));
+        parts.push((counted(*threads, "thread"), Stage::Decode, ceiling.images_per_second));
     }
     let memory = ceilings.memory.images_per_second;
     parts.push(("copying".to_owned(), Stage::Batches, memory));
@@ -354,7 +353,8 @@ fn ceilings(report: &Report) -> String {
     };
     format!(
         "<div class=\"card\"><p>{narrow}{step}</p><p class=\"soft\">Images a second. Decoding and \
-         transform each as if {all} did nothing else; torn bars go on.</p>{}</div>\n",
+         transform are each what {all} would reach with nothing else to do; threads do both. Torn bars \
+         go on.</p>{}</div>\n",
         bars(&rows, within.then(|| demand / end))
     )
 }
@@ -373,14 +373,16 @@ fn charts(report: &Report) -> String {
 fn timelines(report: &Report) -> String {
     let figures = charts::timelines(report);
     if figures.is_empty() {
-        return "<p class=\"soft\">No setting ran long enough to be looked at twice.</p>\n".to_owned();
+        return "<p class=\"soft\">No setting ran long enough to be looked at twice.</p>\n"
+            .to_owned();
     }
     let figures: String = figures.iter().map(charts::Figure::html).collect();
     format!("<div class=\"grid\">{figures}</div>\n")
 }
 
 fn trials(report: &Report) -> String {
-    let ran = |tried: &&Tried| tried.measured.is_some() || tried.choice == report.recommended.choice;
+    let ran =
+        |tried: &&Tried| tried.measured.is_some() || tried.choice == report.recommended.choice;
     let ran: Vec<&Tried> = report.settings.iter().filter(ran).collect();
     let predicted: Vec<&Tried> = report.settings.iter().take(ROWS).collect();
     let mut html = format!("<div class=\"card\">{}</div>\n", table(report, &ran));
@@ -396,11 +398,13 @@ fn trials(report: &Report) -> String {
     html.push_str(&searched.unwrap_or_default());
     let count = report.settings.len();
     let cut = match count > ROWS {
-        true => format!("<p class=\"note\">The first {ROWS}, of which the cheapest come first.</p>"),
+        true => {
+            format!("<p class=\"note\">The first {ROWS}, of which the cheapest come first.</p>")
+        }
         false => String::new(),
     };
     html.push_str(&format!(
-        "<details class=\"card\" style=\"margin-top:.75rem\"><summary>All {} that were predicted</summary>\
+        "<details class=\"card\"><summary>All {} that were predicted</summary>\
          {cut}{}</details>\n",
         counted(count, "setting"),
         table(report, &predicted)
@@ -445,7 +449,7 @@ fn table(report: &Report, rows: &[&Tried]) -> String {
 
 fn footer(report: &Report) -> String {
     format!(
-        "<footer>infeed {}. {} in {}. Files came from memory where nothing else is said.</footer>\n",
+        "<footer>infeed {}. {} in {}.</footer>\n",
         escaped(report.version),
         counted(report.trials, "trial"),
         seconds(report.seconds)

@@ -95,14 +95,8 @@ impl Look {
 }
 
 impl Stage {
-    pub(super) const ALL: [Stage; 6] = [
-        Stage::Read,
-        Stage::Decode,
-        Stage::Transform,
-        Stage::Wait,
-        Stage::Batches,
-        Stage::Rest,
-    ];
+    pub(super) const ALL: [Stage; 6] =
+        [Stage::Read, Stage::Decode, Stage::Transform, Stage::Wait, Stage::Batches, Stage::Rest];
 
     pub(super) fn class(self) -> &'static str {
         match self {
@@ -160,10 +154,12 @@ impl Axis {
         );
         let step = round_up((last - first) / 8.0).max(1.0);
         let mut ticks = vec![first];
-        ticks.extend((1..).map(|at| at as f64 * step).skip_while(|at| *at <= first).take_while(|at| {
-            // The last one comes by itself, and has its room.
-            *at < last - 0.6 * step
-        }));
+        ticks.extend((1..).map(|at| at as f64 * step).skip_while(|at| *at <= first).take_while(
+            |at| {
+                // The last one comes by itself, and has its room.
+                *at < last - 0.6 * step
+            },
+        ));
         if last > first {
             ticks.push(last);
         }
@@ -322,18 +318,22 @@ fn text(look: Look) -> TextStyle<'static> {
 
 impl Panel {
     fn full_height(&self) -> i32 {
-        let heading = if self.heading.is_some() { 22 } else { 8 };
-        self.height + heading + if self.x_name.is_some() { 42 } else { 8 }
+        self.height + self.room_above() + if self.x_name.is_some() { 42 } else { 8 }
+    }
+
+    /// The highest label stands half above its line.
+    fn room_above(&self) -> i32 {
+        if self.heading.is_some() { 32 } else { 10 }
     }
 
     fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Drawn {
         if let Some(heading) = &self.heading {
-            let at = (2 * UNIT, 4 * UNIT);
+            let at = (2 * UNIT, 5 * UNIT);
             area.draw(&Text::new(heading.clone(), at, text(Look::Heading)))?;
         }
         let widest = self.y.ticks.iter().map(|(_, word)| word.chars().count()).max().unwrap_or(0);
         let mut chart = ChartBuilder::on(area)
-            .margin_top((if self.heading.is_some() { 22 } else { 8 }) * UNIT)
+            .margin_top(self.room_above() * UNIT)
             .margin_right(10 * UNIT)
             .margin_bottom((if self.x_name.is_some() { 2 } else { 8 }) * UNIT)
             .x_label_area_size(if self.x_name.is_some() { 40 * UNIT } else { 0 })
@@ -442,8 +442,10 @@ mod tests {
     #[test]
     fn no_colour_of_plotters_is_left() {
         let axis = || Axis::counts(&[1, 2]);
-        let mut shapes: Vec<Shape> =
-            Look::all().into_iter().map(|look| Shape::Line(look, vec![(1.0, 1.0), (2.0, 2.0)])).collect();
+        let mut shapes: Vec<Shape> = Look::all()
+            .into_iter()
+            .map(|look| Shape::Line(look, vec![(1.0, 1.0), (2.0, 2.0)]))
+            .collect();
         shapes.extend((0..SERIES).map(|series| Shape::Marks(series, vec![(1.0, 1.0)])));
         shapes.extend([Shape::Ring(1.0, 1.0), Shape::Rule(1.5)]);
         shapes.push(Shape::Bar(Look::Area(Stage::Read), (1.0, 1.0), (2.0, 2.0)));

@@ -135,7 +135,10 @@ mod tests {
 
     #[test]
     fn what_comes_from_outside_is_text() {
-        assert_eq!(escaped("<a href='x'>&\"\u{1}"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\u{fffd}");
+        assert_eq!(
+            escaped("<a href='x'>&\"\u{1}"),
+            "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\u{fffd}"
+        );
         assert_eq!(sentence("no setting feeds it"), "No setting feeds it.");
         assert_eq!(sentence("É. fini."), "É. fini.");
         assert_eq!(sentence(""), "");
