@@ -14,6 +14,8 @@
 //!     .step(Duration::from_millis(5))?;
 //! println!("{}", report.verdict);
 //! println!("{}", report.recommendation.builder());
+//! # let folder = tempfile::tempdir().unwrap();
+//! report.write_html(folder.path().join("tune.html"))?;    // the same with charts
 //! # Ok::<(), infeed::Error>(())
 //! ```
 //!

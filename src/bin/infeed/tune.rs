@@ -35,16 +35,17 @@ pub(crate) fn tune<T: Element>(args: &args::Tune) -> Outcome {
     };
     told.end();
     report.source = name;
-    if let Some(path) = &args.html {
-        report.write_html(path)?;
-    }
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
         print(&mut out, &report)?;
-        if let Some(path) = &args.html {
+    }
+    // Last: what was measured is not to be lost with a file that cannot be written.
+    if let Some(path) = &args.html {
+        report.write_html(path)?;
+        if !args.json {
             writeln!(out, "  report: {}", path.display())?;
         }
     }

@@ -281,7 +281,7 @@ pub(super) fn throughput(report: &Report) -> Figure {
     if !shown {
         words.push_str(" The step would take more than this chart shows.");
     }
-    words.push_str(&lines_and_marks(&slice));
+    words.push_str(lines_and_marks(&slice));
     words.push_str(&left_out(left, "prefetch depth", "prefetch depths"));
     let top = if shown { most.max(demand) } else { most };
     let panel = Panel {
@@ -532,7 +532,7 @@ fn timeline(name: &str, choice: Choice, spans: &[Span], busy: f64, waiting: f64)
         let (heading, x_name) = (Some(heading.to_owned()), None);
         Panel { heading, height, x: x(), x_name, y, shapes }
     };
-    let few = |most: f64| Axis::from_zero(most, if most < 3.0 { 2 } else { 3 }, number);
+    let few = |most: f64| Axis::from_zero(most, 3, number);
     let mut panels = vec![
         panel("threads at work", 120, few(busy), areas),
         panel("consumer waits, % of the time", 60, Axis::from_zero(100.0, 2, number), waits),

@@ -89,7 +89,7 @@ fn header(report: &Report) -> String {
         html.push_str("<ul class=\"warnings\">");
         for warning in &report.warnings {
             let warning = escaped(&sentence(warning));
-            html.push_str(&format!("<li><b>To be known.</b> {warning}</li>"));
+            html.push_str(&format!("<li><b>Warning.</b> {warning}</li>"));
         }
         html.push_str("</ul>\n");
     }
@@ -100,10 +100,14 @@ fn header(report: &Report) -> String {
 
 fn advice(report: &Report) -> String {
     let Recommendation { choice, fed } = report.recommendation;
-    let confidence = match report.confidence {
-        Confidence::High => "high",
-        Confidence::Fair => "fair",
-        Confidence::Low => "low",
+    let (confidence, why) = match report.confidence {
+        Confidence::High => {
+            ("high", "It was run and came to within a tenth of that, and nothing disturbed it.")
+        }
+        Confidence::Fair => {
+            ("fair", "It was run and came to within a fifth of that, or something disturbed it.")
+        }
+        Confidence::Low => ("low", "It was not run, or came to something else."),
     };
     let title = if fed { "Set this" } else { "Set this, the nearest there is" };
     let mut html = format!(
@@ -150,7 +154,8 @@ fn advice(report: &Report) -> String {
     }
     let memory = if memory_bytes == 0 { NONE.to_owned() } else { mebibytes(memory_bytes) };
     html.push_str(&format!(
-        "<tr><td class=\"word\">memory at most</td><td>{memory}</td><td></td></tr></table>"
+        "<tr><td class=\"word\">memory at most</td><td>{memory}</td><td></td></tr></table>\
+         <p class=\"soft\">{why}</p>"
     ));
     html.push_str(&format!(
         "</div><div><p class=\"soft\">On the command line:</p><pre>{}</pre>\
@@ -417,7 +422,7 @@ fn table(report: &Report, rows: &[&Tried]) -> String {
         return "<p class=\"soft\">None.</p>".to_owned();
     }
     let mut html = String::from(
-        "<div class=\"scroll\" tabindex=\"0\"><table class=\"wide\"><thead><tr><th>threads</th>\
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"settings\"><table class=\"wide\"><thead><tr><th>threads</th>\
          <th>readers</th><th>prefetch</th><th class=\"word\">order</th><th>predicted images/s</th>\
          <th>measured</th><th>predicted wait</th><th>measured</th><th>cores</th>\
          <th>memory at most</th><th class=\"word\">limited by</th></tr></thead><tbody>",
