@@ -217,8 +217,8 @@ fn series(
 fn left_out(left: usize, one: &str, more: &str) -> String {
     match left {
         0 => String::new(),
-        1 => format!(" One {one} more is left out here, and listed below."),
-        left => format!(" {left} {more} more are left out here, and listed below."),
+        1 => format!(" One more {one} is left out here, and listed below."),
+        left => format!(" {left} more {more} are left out here, and listed below."),
     }
 }
 
