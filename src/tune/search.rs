@@ -235,10 +235,7 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
         let Some(trial) = bench.run(choice, self.length(0.035), &mut self.step)? else {
             return Ok(());
         };
-        let known = self.model.step_seconds() > 0.0;
         self.model.set_step(&trial.sight);
-        // Before the first trial has shown how long the step is, it could not be.
-        let predicted = if known { predicted } else { self.predicted(choice) };
         let Trial { mut measured, timeline, verdict, sight, .. } = trial;
         let words = verdict.to_string();
         // What decoding has limited says what decoding costs.
