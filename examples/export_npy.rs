@@ -1,4 +1,4 @@
-//! Batches as `.npy` files, from the library.
+//! A folder of images as `.npy` files, from the library.
 //!
 //! ```sh
 //! cargo run --release --example export_npy                  # on pictures it makes
@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use infeed::export::NpyWriter;
+use infeed::export::{Export, ShardSize, verify};
 use infeed::{Fit, Loader};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -22,24 +22,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     // Levels rather than floats: a quarter of the disk, and nothing is lost.
-    let mut loader = Loader::folder(&photos)
+    let builder = Loader::folder(&photos)
         .dtype::<u8>()
         .batch_size(64)
         .size(224, 224)
-        .fit(Fit::Crop { shorter: Some(256) })
-        .build()?;
-    let mut writer = NpyWriter::create(&out)?;
-    for batch in loader.epoch(0)? {
-        writer.write(&batch?)?;
-    }
-    let written = writer.finish()?;
+        .fit(Fit::Crop { shorter: Some(256) });
+    let mut exporting = Export::new(builder, &out).shard_size(ShardSize::Bytes(4 << 20)).start()?;
+    // Killed at any moment, the same program goes on where it stood.
+    println!("{} shards are left to make", exporting.left());
+    exporting.run(|progress| println!("{} of {} images", progress.images, progress.of))?;
+    let summary = exporting.summary();
     println!(
-        "{} images in {} files, {} bytes, in {}",
-        written.images,
-        written.batches,
-        written.bytes,
+        "{} images in {} shards, {} bytes, in {}",
+        summary.images,
+        summary.shards,
+        summary.bytes,
         out.display()
     );
+    for problem in verify(&out)?.problems {
+        println!("{problem}");
+    }
     Ok(())
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::augment::{Augment, PixelTransform, RowTransform};
 use crate::cache;
 use crate::config::{
-    Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order, Resolved,
-    Sampling, Shard, Size, Split, Subset, Uneven,
+    Augmentation, Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order,
+    Resolved, Sampling, Shard, Size, Split, Subset, Uneven,
 };
 use crate::coverage::Coverage;
 use crate::decode::{Decode, StandardDecoder};
@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::loader::{Loader, Parts};
 use crate::preprocess::Preprocessor;
 use crate::resume::Resume;
-use crate::source::{Selected, Source};
+use crate::source::{Selected, SkipList, Source};
 use crate::transform::{Look, Scaler, Transform};
 
 /// Collects what a [`Loader`] is to do; [`build`](LoaderBuilder::build) checks
@@ -46,12 +46,12 @@ use crate::transform::{Look, Scaler, Transform};
 /// ```
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct LoaderBuilder<T: Element = f32> {
-    source: Arc<dyn Source>,
+    pub(crate) source: Arc<dyn Source>,
     decoder: Option<Arc<dyn Decode>>,
     pub(crate) config: Config,
     pub(crate) before: Vec<Arc<dyn PixelTransform>>,
     pub(crate) after: Vec<Arc<dyn RowTransform<T>>>,
-    resume: Option<Resume>,
+    pub(crate) resume: Option<Resume>,
     element: PhantomData<fn() -> T>,
 }
 
@@ -82,6 +82,19 @@ impl<T: Element> LoaderBuilder<T> {
     /// to its end.
     pub fn subset(mut self, indices: impl IntoIterator<Item = u64>) -> Self {
         self.config.subset = Some(Subset::new(indices));
+        self
+    }
+
+    /// Without the samples that a list names, such as those that a
+    /// [survey](Self::survey) has found broken: for all that is counted and numbered
+    /// they do not exist, and a [`split`](Self::split) leaves the others where they
+    /// are. Only a [`subset`](Self::subset) counts them, for it counts the whole
+    /// source. Paths of the list that match no sample are logged as a warning once
+    /// the source has been listed; a list that leaves nothing is an error
+    /// ([`ErrorKind::Config`](crate::ErrorKind::Config)). Default none. Changes
+    /// results.
+    pub fn skip_list(mut self, list: SkipList) -> Self {
+        self.config.skip_list = Some(list);
         self
     }
 
@@ -464,8 +477,8 @@ impl<T: Element> LoaderBuilder<T> {
         let (decoder, transform) = (self.made_decoder(), transform(&config));
         let augment = self.augment();
         let cache = cache::Cache::open(&config, &self.source.root(), &*decoder)?;
-        let LoaderBuilder { source, resume, config: Config { subset, split, .. }, .. } = self;
-        let source = Selected::from(source, subset, split);
+        let source = self.selected();
+        let resume = self.resume;
         Loader::start(Parts { source, decoder, transform, augment, cache, config, resume })
     }
 
@@ -487,12 +500,13 @@ impl<T: Element> LoaderBuilder<T> {
     /// what was read to `decoder`.
     #[cfg(feature = "tune")]
     pub(crate) fn only_read(&self, decoder: Arc<dyn Decode>) -> LoaderBuilder<u8> {
-        let Config { split, subset, sampling, shard, seed, read_timeout, .. } = self.config.clone();
-        let Config { max_file_bytes, on_error, .. } = self.config;
+        let Config { split, subset, skip_list, sampling, shard, seed, .. } = self.config.clone();
+        let Config { max_file_bytes, on_error, read_timeout, .. } = self.config;
         let size = Size { width: 1, height: 1 };
         let config = Config {
             split,
             subset,
+            skip_list,
             sampling,
             shard,
             seed,
@@ -544,6 +558,13 @@ impl<T: Element> LoaderBuilder<T> {
         Ok(Preprocessor::new(decoder, transform, augment, scaler, config.limits))
     }
 
+    /// The same with levels as they are and without augmentation, as `config` has it.
+    pub(crate) fn plain_preprocessor(&self, config: &Resolved) -> Preprocessor<u8> {
+        let augment = Augment::new(0, Augmentation::default(), Vec::new(), Vec::new());
+        let (transform, augment) = (transform(config), Arc::new(augment));
+        Preprocessor::new(self.made_decoder(), transform, augment, None, config.limits)
+    }
+
     /// Counts how often each sample comes in whole epochs of `world` ranks together,
     /// by the plan that their loaders would follow; lists the source and reads
     /// nothing. [`shard`](Self::shard) and [`resume`](Self::resume) are not looked
@@ -567,9 +588,12 @@ impl<T: Element> LoaderBuilder<T> {
             let config = Config { shard: Ok(Shard { rank, world }), ..self.config.clone() };
             config.resolve::<T>()
         });
-        let Config { subset, split, .. } = self.config.clone();
-        let source = Selected::from(Arc::clone(&self.source), subset, split);
-        Coverage::count(&*source, &ranks.collect::<Result<Vec<_>>>()?, epochs)
+        Coverage::count(&*self.selected(), &ranks.collect::<Result<Vec<_>>>()?, epochs)
+    }
+
+    /// What of the source takes part.
+    pub(crate) fn selected(&self) -> Arc<dyn Source> {
+        Selected::from(Arc::clone(&self.source), self.config.part())
     }
 
     fn augment(&self) -> Arc<Augment<T>> {
@@ -577,7 +601,7 @@ impl<T: Element> LoaderBuilder<T> {
         Arc::new(Augment::new(seed, augmentation, self.before.clone(), self.after.clone()))
     }
 
-    fn made_decoder(&self) -> Arc<dyn Decode> {
+    pub(crate) fn made_decoder(&self) -> Arc<dyn Decode> {
         self.decoder.clone().unwrap_or_else(|| {
             Arc::new(StandardDecoder::default().allow_truncated(self.config.allow_truncated))
         })

@@ -1,16 +1,14 @@
 //! How often each sample comes, counted over all ranks.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::config::{LastBatch, Resolved, Sampling, Uneven};
 use crate::error::{Error, Result};
-use crate::fence::fence;
 use crate::plan::{Plan, Planned, Step};
-use crate::source::{Index, Listing, Source};
+use crate::source::{Index, Source, indexed};
 
 /// Samples that are named of those that never come, and of those that come
 /// repeatedly.
@@ -75,13 +73,7 @@ impl Coverage {
         ranks: &[Resolved],
         epochs: Range<u64>,
     ) -> Result<Self> {
-        let index = Index::new(Arc::default());
-        let listed = fence(|| source.list(&mut Listing::new(&index)));
-        let root = source.root();
-        index.finish(listed.unwrap_or_else(|panic| {
-            Err(Error::lost(format!("listing {} failed: {panic}", root.display())))
-        }));
-        let samples = index.wait_for_end()?;
+        let (index, samples) = indexed(source, |_| ControlFlow::Continue(()))?;
         let plans: Vec<Plan> = ranks.iter().map(Plan::new).collect();
         for plan in &plans {
             plan.prepare(&index);

@@ -32,6 +32,8 @@ pub(crate) struct Delivery<T: Element> {
     current: Current,
     tracker: Tracker,
     failures: Vec<SampleError>,
+    /// A batch of which every sample failed ends the run.
+    needs_rows: bool,
     /// Nothing more comes from the window.
     over: bool,
     /// When the clock was last looked at: after whatever takes time.
@@ -97,9 +99,17 @@ impl<T: Element> Delivery<T> {
             current: Current::default(),
             tracker,
             failures: Vec::new(),
+            needs_rows: true,
             over,
             now: Instant::now(),
         }
+    }
+
+    /// For who cares for samples alone: a batch that comes to nothing is no error.
+    #[cfg(feature = "export")]
+    pub(crate) fn pass_over_empty_batches(mut self) -> Self {
+        self.needs_rows = false;
+        self
     }
 
     /// The next step; `None` only with a waker, which is then left.
@@ -166,7 +176,7 @@ impl<T: Element> Delivery<T> {
         let Some(buffer) = buffer else {
             let last = failures.last().map(ToString::to_string).unwrap_or_default();
             self.judge(failures);
-            if !self.over {
+            if !self.over && self.needs_rows {
                 self.end_run(Error::empty_batch(epoch, Some(index), last));
             }
             return;
@@ -226,12 +236,16 @@ impl<T: Element> Delivery<T> {
     fn nothing_delivered(&self, totals: Totals) -> Option<Error> {
         let Totals { epoch, planned, delivered, .. } = totals;
         let last = || self.current.last_failure.clone();
-        (planned > 0 && delivered == 0 && !self.tracker.is_begun())
+        (planned > 0 && delivered == 0 && self.needs_rows && !self.tracker.is_begun())
             .then(|| Error::empty_batch(epoch, None, last()))
     }
 
     fn end_epoch(&mut self) {
         self.current.ended = Some(self.now);
+        let stats = self.stats(self.epochs.start);
+        let EpochStats { epoch, images, batches, failed, seconds, .. } = stats;
+        let images_per_second = stats.images_per_second();
+        tracing::debug!(epoch, images, batches, failed, seconds, images_per_second, "epoch ended");
         self.epochs.start = self.epochs.end.min(self.epochs.start + 1);
         self.over |= self.epochs.is_empty();
     }

@@ -29,6 +29,9 @@ pub trait Element:
     /// The value of an 8-bit `level` of channel `channel` (0 red, 1 green,
     /// 2 blue).
     fn from_level(level: u8, channel: usize, normalize: &Normalize) -> Self;
+
+    /// The value as it is, in 32 bits.
+    fn to_f32(self) -> f32;
 }
 
 impl Element for f32 {
@@ -36,6 +39,10 @@ impl Element for f32 {
 
     fn from_level(level: u8, channel: usize, normalize: &Normalize) -> Self {
         (f32::from(level) / 255.0 - normalize.mean[channel]) / normalize.std[channel]
+    }
+
+    fn to_f32(self) -> f32 {
+        self
     }
 }
 
@@ -45,6 +52,10 @@ impl Element for f16 {
     fn from_level(level: u8, channel: usize, normalize: &Normalize) -> Self {
         f16::from_f32(f32::from_level(level, channel, normalize))
     }
+
+    fn to_f32(self) -> f32 {
+        f16::to_f32(self)
+    }
 }
 
 impl Element for bf16 {
@@ -53,6 +64,10 @@ impl Element for bf16 {
     fn from_level(level: u8, channel: usize, normalize: &Normalize) -> Self {
         bf16::from_f32(f32::from_level(level, channel, normalize))
     }
+
+    fn to_f32(self) -> f32 {
+        bf16::to_f32(self)
+    }
 }
 
 impl Element for u8 {
@@ -60,6 +75,10 @@ impl Element for u8 {
 
     fn from_level(level: u8, _channel: usize, _normalize: &Normalize) -> Self {
         level
+    }
+
+    fn to_f32(self) -> f32 {
+        f32::from(self)
     }
 }
 

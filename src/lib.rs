@@ -50,8 +50,11 @@
 //!
 //! * `cli` (default): the `infeed` binary. A program that only wants the library
 //!   sets `default-features = false`.
-//! * `export`: batches as `.npy` files.
+//! * `export`: samples as `.npy` files, and what checks them.
 //! * `tune`: which setting keeps a training step fed ([`tune`]).
+//! * `metrics`: what a running loader does, for the `metrics` facade: items, bytes,
+//!   times, failures, queues, memory.
+//! * `view`: a contact sheet of what the model will see (`LoaderBuilder::sheet`).
 //! * `candle`: batches as candle's tensors (`Batch::into_candle`).
 //! * `burn`: batches as tensors of burn, and its `DataLoader`; needs Rust 1.95.
 
@@ -78,6 +81,7 @@ mod resume;
 
 mod builder;
 mod capacity;
+mod choices;
 mod coverage;
 mod deliver;
 mod epoch;
@@ -97,6 +101,11 @@ pub mod export;
 #[cfg(feature = "tune")]
 pub mod tune;
 
+pub mod survey;
+
+#[cfg(feature = "view")]
+pub mod view;
+
 mod frameworks;
 
 #[doc(hidden)]
@@ -105,6 +114,7 @@ pub mod doc;
 pub use augment::{Origin, PixelTransform, RowTransform};
 pub use batch::{Batch, BatchParts, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;
+pub use choices::{Choices, ColorChange};
 pub use config::{
     Budget, Cache, Color, CropRatio, CropScale, Erase, Filter, Fit, Jitter, LastBatch, Layout,
     Limits, Normalize, OnError, Order, Sampling, Shard, Size, Split, Uneven, Weights,
@@ -124,9 +134,15 @@ pub use plan::Shuffle;
 pub use preprocess::Preprocessor;
 pub use random::Random;
 pub use resume::{Changed, Resume, State};
-pub use source::{Folder, List};
+pub use source::{Folder, List, SkipList};
+pub use transform::Area;
 
 /// The README's examples, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Those of the documentation of exports.
+#[cfg(all(doctest, feature = "export"))]
+#[doc = include_str!("../docs/export.md")]
+struct Exports;

@@ -1,11 +1,13 @@
 //! One thread's work on a picture, alone.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::augment::{Augment, Origin};
+use crate::choices::Choices;
 use crate::config::{Limits, Size};
-use crate::decode::{Channels, Decode, Opened};
+use crate::decode::{Channels, Decode, Opened, Orientation};
 use crate::element::Element;
 use crate::error::{Cause, Stage};
 use crate::transform::{Form, Region, Scaler, Scratch, Transform, Turn};
@@ -119,16 +121,28 @@ impl<T: Element> Preprocessor<T> {
         encoded: &[u8],
         row: &mut [T],
     ) -> Result<(), (Stage, Cause)> {
+        self.preprocess_at(None, Turn { epoch, position }, encoded, row).map(|_| ())
+    }
+
+    /// The same for a sample whose name is known: the upright picture's size, and
+    /// how it was stored.
+    pub(crate) fn preprocess_at(
+        &mut self,
+        path: Option<&Path>,
+        turn: Turn,
+        encoded: &[u8],
+        row: &mut [T],
+    ) -> Result<(Size, Orientation), (Stage, Cause)> {
         assert_eq!(row.len(), self.row_len(), "the row does not fit the size");
         let Preprocessor { decoder, transform, augment, scaler, limits, .. } = self;
         let Preprocessor { memory, pixels, scaled: out, levels, scratch, .. } = self;
         let failed = |cause| (Stage::Decode, cause);
         let refused = |cause| (Stage::Transform, cause);
         let (grey, changed) = (transform.wants_grey(), augment.changes_pixels());
-        let turn = Turn { epoch, position };
-        let origin = Origin::new(None, turn);
+        let origin = Origin::new(path, turn);
         let channels = (changed && !grey).then_some(Channels::Rgb);
         let opened = Opened::open(&**decoder, encoded, limits, channels, grey).map_err(failed)?;
+        let seen = (opened.form.size, opened.orientation);
         let memory = first(memory, opened.memory_bytes());
         let mut upright = if changed {
             let channels = if grey { 1 } else { opened.form.channels };
@@ -164,7 +178,28 @@ impl<T: Element> Preprocessor<T> {
             });
             fed.map_err(failed)?;
         }
-        augment.row(row, transform.places(), &origin).map_err(refused)
+        augment.row(row, transform.places(), &origin).map_err(refused)?;
+        Ok(seen)
+    }
+
+    /// What is chosen for an upright picture of this size, whose sides are not
+    /// zero, at this epoch and position: what
+    /// [`preprocess_as`](Self::preprocess_as), and a loader's batch there, do to it.
+    ///
+    /// ```
+    /// # let photos = infeed::doc::photos();
+    /// use infeed::{Fit, Loader, Size};
+    ///
+    /// let builder = Loader::folder(&photos).size(32, 32).fit(Fit::random_crop()).flip(0.5);
+    /// let choices = builder.preprocessor()?.choices(3, 17, Size { width: 640, height: 480 });
+    /// assert!(choices.crop.left + choices.crop.width <= 640.0);
+    /// println!("{:?}, mirrored: {}", choices.crop, choices.mirrored);
+    /// # Ok::<(), infeed::Error>(())
+    /// ```
+    #[must_use]
+    pub fn choices(&self, epoch: u64, position: u64, picture: Size) -> Choices {
+        let Preprocessor { transform, augment, scaler, .. } = self;
+        Choices::of(transform, augment, scaler.as_ref(), Turn { epoch, position }, picture)
     }
 
     /// Decodes `encoded` alone: the upright picture's size, and its pixels as

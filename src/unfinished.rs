@@ -19,13 +19,6 @@ pub(crate) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Under the name `.NAME.tmp` beside `path` until it is finished: what a killed process
-    /// leaves is found, and replaced.
-    #[cfg(feature = "export")]
-    pub(crate) fn create(path: PathBuf) -> Result<Self> {
-        Self::named(path, String::new())
-    }
-
     /// Under a name that no other process has for it, on this machine or another: of
     /// several that write the same file, one comes last and is whole.
     pub(crate) fn unique(path: PathBuf) -> Result<Self> {

@@ -343,7 +343,8 @@ fn an_export_of_a_list_has_targets() {
     // Beside the pictures: nothing there is taken unless it is listed.
     let target = root.path().join("out");
     let to = target.to_str().unwrap();
-    let output = infeed(&[&["export", "--list", &list, to], &SMALL[..]].concat());
+    let shards = ["--shard-size", "4"];
+    let output = infeed(&[&["export", "--list", &list, to], &shards[..], &SMALL[..]].concat());
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let manifest = std::fs::read_to_string(target.join("manifest.jsonl")).unwrap();
     let lines: Vec<Value> =
@@ -359,7 +360,8 @@ assert numpy.concatenate(targets)[:, 0].tolist() == [n + 0.5 for n in range(10)]
 ",
     );
     let to = out.path().to_str().unwrap();
-    let again = infeed(&[&["export", dir(&root), to, "--list", &list], &SMALL[..]].concat());
+    let again = ["export", dir(&root), to, "--list", &list];
+    let again = infeed(&[&again, &shards[..], &SMALL[..]].concat());
     assert_eq!(code(&again), 0, "{}", stderr(&again));
     assert!(out.path().join("targets-00002.npy").is_file());
     assert_eq!(
@@ -376,9 +378,11 @@ fn an_export_is_what_its_manifest_says() {
     let out = tempfile::tempdir().unwrap();
     let target = out.path().join("deep/out");
     let to = target.to_str().unwrap();
-    let output = infeed(&[&["export", dir(&root), to, "--dtype", "u8"], &SMALL[..]].concat());
+    let flags = ["--dtype", "u8", "--shard-size", "4"];
+    let output = infeed(&[&["export", dir(&root), to], &flags[..], &SMALL[..]].concat());
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(stdout(&output).contains("10 images in 3 batches"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("10 images in 3 shards"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("waited"), "{}", stdout(&output));
     let manifest = std::fs::read_to_string(target.join("manifest.jsonl")).unwrap();
     let lines: Vec<Value> =
         manifest.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -386,9 +390,10 @@ fn an_export_is_what_its_manifest_says() {
     for (index, line) in lines.iter().enumerate() {
         assert_eq!(line["index"], index);
         assert_eq!(line["file"], format!("images-{:05}.npy", index / 4));
-        assert_eq!(line["row"], index % 4);
+        assert_eq!((&line["shard"], &line["row"]), (&(index / 4).into(), &(index % 4).into()));
+        let source = root.path().join(line["path"].as_str().unwrap()).metadata().unwrap();
+        assert_eq!(line["size"], source.len());
         assert_eq!(line["label"], u32::from(index >= 6));
-        assert!(root.path().join(line["path"].as_str().unwrap()).is_file());
     }
     let images = std::fs::read(target.join("images-00002.npy")).unwrap();
     assert_eq!(&images[..6], b"\x93NUMPY");
@@ -396,7 +401,7 @@ fn an_export_is_what_its_manifest_says() {
     assert!(header.contains("(2, 3, 16, 16)") && header.contains("u1"), "{header}");
     let left: Vec<_> =
         std::fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 7, "no temporary file is left: {left:?}");
+    assert_eq!(left.len(), 8, "no temporary file is left: {left:?}");
 
     numpy_says(
         &target,
@@ -410,8 +415,8 @@ assert labels.tolist() == [0] * 6 + [1] * 4
     );
 
     let again = infeed(&["export", dir(&root), to]);
-    assert_eq!(code(&again), 1);
-    assert!(stderr(&again).contains("--overwrite"), "{}", stderr(&again));
+    assert_eq!(code(&again), 2);
+    assert!(stderr(&again).contains("(overwrite)"), "{}", stderr(&again));
     let over = infeed(&["export", dir(&root), to, "--overwrite", "--size", "8"]);
     assert_eq!(code(&over), 0, "{}", stderr(&over));
     assert!(!target.join("images-00002.npy").exists(), "the old export is gone");
@@ -444,17 +449,39 @@ fn an_export_does_not_feed_itself() {
 }
 
 #[test]
-fn a_failed_export_is_shorter_and_valid() {
+fn a_failed_export_goes_on_where_it_stood() {
     let root = tree(0);
     std::fs::write(root.path().join("b/9.ppm"), b"P6 9").unwrap();
     let out = tempfile::tempdir().unwrap();
     let to = out.path().to_str().unwrap();
-    let output = infeed(&[&["export", dir(&root), to], &SMALL[..]].concat());
+    let export = |more: &[&str]| {
+        let flags = ["export", dir(&root), to, "--shard-size", "4"];
+        infeed(&[&flags[..], &SMALL[..], more].concat())
+    };
+    let output = export(&[]);
     assert_eq!(code(&output), 1);
-    let manifest = std::fs::read_to_string(out.path().join("manifest.jsonl")).unwrap();
-    assert_eq!(manifest.lines().count(), 8);
+    for part in ["b/9.ppm", "--on-error skip", "the export then goes on"] {
+        assert!(stderr(&output).contains(part), "{part} in {}", stderr(&output));
+    }
+    assert!(stdout(&output).contains("2 of 3 shards are complete; run"), "{}", stdout(&output));
     assert!(out.path().join("images-00001.npy").exists());
     assert!(!out.path().join("images-00002.npy").exists());
+    assert!(!out.path().join("manifest.jsonl").exists());
+    let verified = infeed(&["verify", to]);
+    assert_eq!(code(&verified), 1);
+    assert!(stdout(&verified).contains("shards 2 are missing"), "{}", stdout(&verified));
+    // Nothing had failed in what is complete, so it is what skipping would have made.
+    let output = export(&["--on-error", "skip", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("going on: 2 of 3"), "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!((&report["images"], &report["written"]), (&9.into(), &1.into()));
+    assert_eq!((&report["skipped"], &report["export"]["ended"]), (&1.into(), &true.into()));
+    for stage in ["decode", "write", "sync"] {
+        assert!(report["stages"][stage]["busy_seconds"].as_f64().unwrap() > 0.0, "{stage}");
+    }
+    assert!(report["held_up_seconds"].is_f64());
+    assert_eq!(code(&infeed(&["verify", to])), 0);
 }
 
 #[test]

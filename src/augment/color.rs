@@ -12,7 +12,7 @@ const BLOCK: usize = 128;
 
 /// One change of a picture's colour.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// Towards black, or away from it.
     Brightness(Blend),
     /// Towards the mean grey of the picture, or away from it.
@@ -25,7 +25,7 @@ pub(super) enum Change {
 
 /// A weighted sum of a level and of what it is drawn to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Blend {
+pub(crate) struct Blend {
     level: f32,
     other: f32,
 }
@@ -72,9 +72,9 @@ pub(super) fn drawn(jitter: &Jitter, draws: impl Fn(u64) -> Draws) -> impl Itera
     changes.into_iter().flatten().map(|(_, change)| change)
 }
 
-#[cfg(test)]
 impl Blend {
-    pub(super) fn factor(self) -> f32 {
+    /// What it was made of.
+    pub(crate) fn factor(self) -> f32 {
         self.level
     }
 }

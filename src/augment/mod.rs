@@ -21,13 +21,14 @@ mod user;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use color::Change;
 pub use user::{Origin, PixelTransform, RowTransform};
 
 use crate::config::Augmentation;
 use crate::element::Element;
 use crate::error::Cause;
 use crate::random::{Draws, purpose};
-use crate::transform::{Form, Places, Turn};
+use crate::transform::{Form, Places, Region, Turn};
 
 /// The augmentations of a loader: immutable, shared by all threads.
 pub(crate) struct Augment<T> {
@@ -79,17 +80,31 @@ impl<T> Augment<T> {
 
     /// Changes a row of levels, mirrored or not.
     pub(crate) fn levels(&self, levels: &mut [u8], places: &Places, turn: Turn) {
-        if !self.knobs.jitter.is_off() {
-            let Turn { epoch, position } = turn;
-            let draws = |kind| Draws::new(&[self.seed, epoch, position, kind, purpose::JITTER]);
-            for change in color::drawn(&self.knobs.jitter, draws) {
-                change.apply(levels, places);
-            }
+        for change in self.changes(turn) {
+            change.apply(levels, places);
         }
-        let chance = self.knobs.random_grey;
-        if chance > 0.0 && self.draws(turn, purpose::RANDOM_GREY).unit() < chance {
+        if self.takes_colour_away(turn) {
             color::take_away(levels, places);
         }
+    }
+
+    /// The changes of colour, in the order in which they are applied.
+    pub(crate) fn changes(&self, turn: Turn) -> impl Iterator<Item = Change> + '_ {
+        let Turn { epoch, position } = turn;
+        let draws = move |kind| Draws::new(&[self.seed, epoch, position, kind, purpose::JITTER]);
+        let jitter = Some(&self.knobs.jitter).filter(|jitter| !jitter.is_off());
+        jitter.into_iter().flat_map(move |jitter| color::drawn(jitter, draws))
+    }
+
+    pub(crate) fn takes_colour_away(&self, turn: Turn) -> bool {
+        let chance = self.knobs.random_grey;
+        chance > 0.0 && self.draws(turn, purpose::RANDOM_GREY).unit() < chance
+    }
+
+    /// The rectangle of a row that is erased.
+    pub(crate) fn erased(&self, places: &Places, turn: Turn) -> Option<Region> {
+        let erase = Some(&self.knobs.erase).filter(|erase| erase.probability > 0.0)?;
+        erase::drawn(erase, places.size(), &mut self.draws(turn, purpose::ERASE))
     }
 }
 
@@ -106,11 +121,8 @@ impl<T: Element> Augment<T> {
         places: &Places,
         origin: &Origin<'_>,
     ) -> Result<(), Cause> {
-        if self.knobs.erase.probability > 0.0 {
-            let mut draws = self.draws(origin.turn(), purpose::ERASE);
-            if let Some(region) = erase::drawn(&self.knobs.erase, places.size(), &mut draws) {
-                erase::apply(region, places, row);
-            }
+        if let Some(region) = self.erased(places, origin.turn()) {
+            erase::apply(region, places, row);
         }
         let key = [self.seed, origin.epoch(), origin.position(), purpose::AFTER_RESIZE];
         user::run(&self.after, key, |transform, random| {

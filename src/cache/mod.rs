@@ -353,7 +353,8 @@ fn words(config: &Resolved, root: &Path, decoder: &str) -> String {
     // one would write over the other's.
     let split = config.split.map(|split| split.to_string());
     let subset = config.subset_hash.map(|hash| format!("subset {hash:016x}"));
-    let part = [split, subset].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let skipped = config.skip_list_hash.map(|hash| format!("skip list {hash:016x}"));
+    let part = [split, subset, skipped].into_iter().flatten().collect::<Vec<_>>().join(", ");
     format!(
         "infeed {}\nsource {}\npart {part}\ndecoder {decoder}\n{pixels}\nfilter {filter}\n\
          max_file_bytes {}\nmax_pixels {}\nmax_side {}\nmax_scans {}\n",

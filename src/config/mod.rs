@@ -32,6 +32,7 @@ pub(crate) use split::Subset;
 
 use crate::element::{Dtype, Element};
 use crate::error::{Error, Result};
+use crate::source::{Part, SkipList};
 
 /// Side of a batch's images when none is asked for, in pixels.
 const DEFAULT_SIDE: u32 = 512;
@@ -61,6 +62,7 @@ const DEFAULT_FAILURES_KEPT: usize = 1_000;
 pub(crate) struct Config {
     pub(crate) split: Option<Split>,
     pub(crate) subset: Option<Subset>,
+    pub(crate) skip_list: Option<SkipList>,
     pub(crate) batch_size: usize,
     pub(crate) size: Size,
     pub(crate) fit: Fit,
@@ -100,6 +102,7 @@ impl Default for Config {
         Config {
             split: None,
             subset: None,
+            skip_list: None,
             batch_size: DEFAULT_BATCH_SIZE,
             size: Size { width: DEFAULT_SIDE, height: DEFAULT_SIDE },
             fit: Fit::default(),
@@ -162,6 +165,11 @@ pub struct Resolved {
     /// A hash of their indices, for the name of a cache on disk.
     #[serde(skip)]
     pub(crate) subset_hash: Option<u64>,
+    /// How many paths are on the list of those to be skipped.
+    pub skip_list: Option<usize>,
+    /// A hash of these paths, for the same.
+    #[serde(skip)]
+    pub(crate) skip_list_hash: Option<u64>,
     /// Samples in a batch.
     pub batch_size: usize,
     /// Width and height of the images, in pixels.
@@ -269,6 +277,8 @@ impl Config {
                 Cache::Disk { .. } => self.subset.as_ref().map(Subset::hash),
                 Cache::None | Cache::Memory { .. } => None,
             },
+            skip_list: self.skip_list.as_ref().map(SkipList::len),
+            skip_list_hash: self.skip_list.as_ref().map(SkipList::hash),
             batch_size: self.batch_size,
             size: self.size,
             fit: self.fit,
@@ -313,6 +323,12 @@ impl Config {
             failures_kept: self.failures_kept,
             memory,
         })
+    }
+
+    /// Which samples take part.
+    pub(crate) fn part(&self) -> Part {
+        let Config { subset, skip_list, split, .. } = self;
+        Part { subset: subset.clone(), skip_list: skip_list.clone(), split: *split }
     }
 
     /// Bytes of the pixels that a cache keeps of a sample, at the least.

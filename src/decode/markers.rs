@@ -46,12 +46,21 @@ const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 const APP14: u8 = 0xee;
 
+/// The first start-of-frame segment alone.
+pub(super) fn frame(file: &[u8]) -> Option<Frame> {
+    Survey::walk(file, true).frame
+}
+
 impl Survey {
     /// Walks over `file`, which begins with a start-of-image marker.
     ///
     /// Tolerant where decoders are: bytes between segments are passed over,
     /// and so is everything after the end of the image.
     pub(super) fn of(file: &[u8]) -> Survey {
+        Survey::walk(file, false)
+    }
+
+    fn walk(file: &[u8], to_frame: bool) -> Survey {
         let mut survey = Survey { usable_bytes: file.len(), ..Survey::default() };
         let mut at = 2;
         while let Some((marker, after)) = next_marker(file, at) {
@@ -83,6 +92,9 @@ impl Survey {
                 }
                 SOS => survey.see_scan(body, at + 2),
                 _ => {}
+            }
+            if to_frame && survey.frame.is_some() {
+                break;
             }
             at += length;
             if marker == SOS && survey.scans == 1 {

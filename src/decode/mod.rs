@@ -9,6 +9,7 @@
 
 #[cfg(test)]
 mod damage;
+mod describe;
 mod formats;
 mod jpeg;
 mod markers;
@@ -17,6 +18,7 @@ mod orient;
 pub(crate) mod pool;
 mod probe;
 
+pub use describe::{Format, Stored};
 pub(crate) use opened::Opened;
 pub use orient::Orientation;
 

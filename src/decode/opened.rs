@@ -10,7 +10,7 @@ use crate::transform::{Form, Region, lightness};
 pub(crate) struct Opened<'a> {
     picture: Box<dyn Picture + 'a>,
     channels: Channels,
-    orientation: Orientation,
+    pub(crate) orientation: Orientation,
     /// As it will come, upright.
     pub(crate) form: Form,
 }

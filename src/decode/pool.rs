@@ -113,6 +113,8 @@ impl<T: Element> Worker<T> {
         }
         let mut work = Work::new(started);
         let (index, ticket) = (job.index, &job.ticket);
+        let (epoch, position) = (ticket.epoch, job.position);
+        let _span = tracing::trace_span!("sample", index, epoch, position).entered();
         let turn = Turn { epoch: ticket.epoch, position: job.position };
         let done = fence(|| {
             match &content {

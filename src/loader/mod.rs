@@ -1,4 +1,4 @@
-//! The only room that opens channels and starts threads.
+//! The only room that opens channels and starts threads, an export's apart.
 //!
 //! ```text
 //! infeed-walk        lists the source into the index, then ends
@@ -14,6 +14,8 @@
 //! does not give back is left behind, counted, with nothing but its buffer.
 
 mod controls;
+#[cfg(feature = "export")]
+mod export;
 mod handles;
 mod shared;
 mod start;
@@ -41,7 +43,7 @@ use crate::plan::Plan;
 use crate::read::budget::ByteBudget;
 use crate::read::{StuckReads, handoff};
 use crate::resume::{Resume, Tracker, begun, save_listing};
-use crate::source::{Folder, Index, List, Source};
+use crate::source::{Folder, Index, List, Source, no_image};
 use crate::stats::{Registry, Stats, Timeline};
 use crate::transform::Transform;
 use crate::watch::{Activity, Bell};
@@ -167,9 +169,7 @@ impl<T: Element> Loader<T> {
         let loader = Loader { shared, row_shape, threads: Some(threads) };
         // From here on dropping the loader stops everything that was started.
         if loader.shared.index.wait_for_first()? == 0 {
-            let reason = "no image was found there. Give a folder that holds images (bmp, gif, \
-                          jpg, png, pnm, tiff, webp), or a pattern that matches some";
-            return Err(Error::source_unusable(source.root(), reason));
+            return Err(no_image(source.root()));
         }
         loader.check_fingerprints(&*source)?;
         if let Some(resume) = resume {
@@ -390,6 +390,8 @@ impl<T: Element> Drop for Loader<T> {
         for thread in decode {
             drop(thread.join());
         }
+        // What has happened since the last look.
+        self.shared.look();
         // No thread stores any more, so what has been made is not lost.
         if let Some(cache) = &self.shared.cache {
             cache.close();

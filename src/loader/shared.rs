@@ -45,12 +45,20 @@ pub(super) struct Watched {
     /// The wait for a batch that is too long, while it lasts.
     stall: Option<Stall>,
     stalls: u64,
+    #[cfg(feature = "metrics")]
+    published: crate::watch::metrics::Published,
 }
 
 impl<T: Element> Shared<T> {
     pub(super) fn unwatched() -> Mutex<Watched> {
         let recording = Recording::new(EVERY.as_secs_f64());
-        Mutex::new(Watched { recording, stall: None, stalls: 0 })
+        Mutex::new(Watched {
+            recording,
+            stall: None,
+            stalls: 0,
+            #[cfg(feature = "metrics")]
+            published: Default::default(),
+        })
     }
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
@@ -69,6 +77,7 @@ impl<T: Element> Shared<T> {
         let watched = self.watched();
         let (stall, stalls) = (watched.stall.clone(), watched.stalls);
         drop(watched);
+        let (stages, spread) = self.registry.stages_and_spread();
         Stats {
             listed: progress.listed,
             listing_complete: progress.complete,
@@ -76,7 +85,8 @@ impl<T: Element> Shared<T> {
             seconds: self.registry.elapsed().as_secs_f64(),
             setting: self.controls.setting(),
             decisions: self.controls.decisions(),
-            stages: self.registry.stages(),
+            stages,
+            spread,
             decoders: self.activity.core_time(),
             queue: self.queue(),
             memory: self.memory(),
@@ -129,6 +139,11 @@ impl<T: Element> Shared<T> {
         };
         self.watched().recording.add(moment);
         self.look_for_stall();
+        #[cfg(feature = "metrics")]
+        {
+            let stats = self.stats();
+            self.watched().published.publish(&stats);
+        }
         if self.controls.is_auto() {
             self.follow(self.stats());
         }

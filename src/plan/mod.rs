@@ -66,6 +66,8 @@ pub(crate) struct Begun {
     pub(crate) unordered: bool,
     /// Samples of the epoch that were delivered before.
     pub(crate) digest: Digest,
+    /// Where it ends here, in turns, if not at its own end.
+    pub(crate) until: Option<u64>,
 }
 
 /// What stands at a key of an epoch.
@@ -158,15 +160,16 @@ impl Plan {
     pub(crate) fn length_of(&self, number: u64, samples: u64) -> u64 {
         match self.begun(number) {
             None => self.length(samples),
-            Some(Begun { positions, turns, batched_from, .. }) => {
+            Some(Begun { positions, turns, batched_from, until, .. }) => {
                 let of_all = self.shared(positions.count(self.positions(samples)));
                 let batched = self.filled(of_all.saturating_sub(*batched_from));
                 let left = (batched_from + batched).saturating_sub(turns.taken());
-                match self.last_batch {
+                let left = match self.last_batch {
                     LastBatch::Drop => left,
                     // Padding that came early, unordered, takes the place of nothing.
                     LastBatch::Keep | LastBatch::Pad => left.max(turns.count(of_all)),
-                }
+                };
+                until.map_or(left, |until| left.min(turns.count(until)))
             }
         }
     }

@@ -282,6 +282,9 @@ mod tests {
             for expected in 0..100 {
                 assert_eq!(taker.take_waiting(), Some((expected, None)));
             }
+            while handoff.lock().resting.is_empty() {
+                std::thread::yield_now();
+            }
             // Allowed again, it says until when it was not.
             handoff.allow(6);
             giver.give(100);

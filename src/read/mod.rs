@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 use crate::cache::{Cache, Kept};
@@ -85,13 +85,13 @@ struct Reading<T: Element> {
 
 /// The right to one read in progress; given back, it wakes the granter.
 struct Permit<T: Element> {
-    permit: Option<OwnedSemaphorePermit>,
+    permits: Arc<Semaphore>,
     window: Arc<Window<T>>,
 }
 
 impl<T: Element> Drop for Permit<T> {
     fn drop(&mut self) {
-        drop(self.permit.take());
+        self.permits.add_permits(1);
         self.window.wake_granter_for_a_permit();
     }
 }
@@ -253,24 +253,32 @@ impl<T: Element> Readers<T> {
     fn begin_reads(self: &Arc<Self>, epoch: &mut EpochReads<T>) {
         while let Some(job) = epoch.waiting.pop_front() {
             let kept = self.cache.as_ref().and_then(|cache| cache.at_hand(job.index));
-            if kept.is_none() && self.permits.available_permits() == 0 {
+            // The plan speaks only of what is listed; else the lost ticket says so.
+            let entry = |index| self.index.entry(index);
+            if let Some(kept) = kept {
+                if let Some(entry) = entry(job.index) {
+                    self.hand_on(job, entry, Content::Kept(kept));
+                }
+                continue;
+            }
+            let Ok(permit) = self.permits.try_acquire() else {
                 epoch.waiting.push_front(job);
                 return;
-            }
-            let Some(entry) = self.index.entry(job.index) else {
-                // The plan speaks only of what is listed; the lost ticket says so.
-                continue;
             };
-            match kept {
-                Some(kept) => self.hand_on(job, entry, Content::Kept(kept)),
-                None => self.begin(job, entry, &mut epoch.tasks),
+            if let Some(entry) = entry(job.index) {
+                self.begin(job, entry, permit, &mut epoch.tasks);
             }
         }
     }
 
-    /// Begins a read. Only the granter does, so a permit that is free stays so
-    /// until it is taken here, and a read that is done at once needs none.
-    fn begin(self: &Arc<Self>, job: Job<T>, entry: Entry, tasks: &mut JoinSet<()>) {
+    /// Begins a read. One that is done at once gives its permit back at once.
+    fn begin(
+        self: &Arc<Self>,
+        job: Job<T>,
+        entry: Entry,
+        permit: SemaphorePermit<'_>,
+        tasks: &mut JoinSet<()>,
+    ) {
         let started = Instant::now();
         let admission = Admission::new(Arc::clone(&self.encoded), self.max_file_bytes, started);
         let clock = Arc::clone(&admission.clock);
@@ -286,8 +294,10 @@ impl<T: Element> Readers<T> {
         match reading.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => self.settle_reading(reading, outcome),
             Poll::Pending => {
-                let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
-                let permit = Permit { permit: Some(permit), window: Arc::clone(&self.window) };
+                // From here on it belongs to the task.
+                permit.forget();
+                let (permits, window) = (Arc::clone(&self.permits), Arc::clone(&self.window));
+                let permit = Permit { permits, window };
                 reading.in_work =
                     Some(self.activity.reading(reading.job.index, started, &reading.clock));
                 tasks.spawn(Arc::clone(self).wait(reading, permit));

@@ -84,6 +84,7 @@ fn continued(state: &State, config: &Resolved) -> Begun {
         },
         unordered: state.order == Order::Unordered,
         digest: state.digest,
+        until: None,
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Index, Source};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::fence::fence;
 
 /// One sample as a source tells it to a [`Listing`].
 ///
@@ -173,6 +174,28 @@ impl<'a> Listing<'a> {
             None => self.index.push(&sample),
         }
     }
+}
+
+/// A source listed to its end on the thread that asks; `each` is told how many
+/// samples there are so far, and ends the listing by [`ControlFlow::Break`].
+pub(crate) fn indexed(
+    source: &dyn Source,
+    mut each: impl FnMut(u64) -> ControlFlow<()>,
+) -> Result<(Arc<Index>, u64)> {
+    let index = Index::new(Arc::default());
+    let mut listed = 0;
+    let told = fence(|| {
+        source.list(&mut Listing::new(&index).tap(|_| {
+            each(listed)?;
+            listed += 1;
+            ControlFlow::Continue(())
+        }))
+    });
+    index.finish(told.unwrap_or_else(|panic| {
+        Err(Error::lost(format!("listing {} failed: {panic}", source.root().display())))
+    }));
+    let samples = index.wait_for_end()?;
+    Ok((index, samples))
 }
 
 /// All samples of a source, listed at once: their paths relative to its root,

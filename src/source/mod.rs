@@ -9,6 +9,7 @@ mod listing;
 mod name;
 mod print;
 mod select;
+mod skip;
 
 use std::fmt;
 use std::future::Future;
@@ -20,16 +21,19 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use crate::config::Size;
-use crate::error::{Cause, CauseKind, Result};
+use crate::error::{Cause, CauseKind, Error, Result};
 use crate::read::budget::{ByteBudget, Lease};
 
 pub use folder::Folder;
 pub(crate) use index::{Entry, Index, Progress};
 pub use list::List;
+pub(crate) use listing::indexed;
 pub use listing::{Listed, Listing, list};
 pub(crate) use name::{name_bytes, name_hash};
 pub(crate) use print::Print;
-pub(crate) use select::Selected;
+pub(crate) use select::{Part, Selected};
+pub use skip::SkipList;
+pub(crate) use skip::write_path;
 
 /// A set of encoded images in a stable order.
 ///
@@ -297,6 +301,13 @@ impl AdmissionClock {
     pub(crate) fn waited(&self) -> std::time::Duration {
         std::time::Duration::from_nanos(self.waited.load(Ordering::Relaxed))
     }
+}
+
+/// Why a source without samples is of no use.
+pub(crate) fn no_image(root: PathBuf) -> Error {
+    let reason = "no image was found there. Give a folder that holds images (bmp, gif, \
+                  jpg, png, pnm, tiff, webp), or a pattern that matches some";
+    Error::source_unusable(root, reason)
 }
 
 /// Runs blocking code of a [`Source`] where it may block: in the loader's pool

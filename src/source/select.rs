@@ -4,29 +4,33 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Admission, Fingerprint, Listing, ReadFuture, Source};
+use super::skip::Below;
+use super::{Admission, Fingerprint, Listing, ReadFuture, SkipList, Source};
 use crate::config::{Split, Subset};
 use crate::error::{Cause, Error, Result};
 
+/// What of a source takes part; nothing said, all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Part {
+    pub(crate) subset: Option<Subset>,
+    pub(crate) skip_list: Option<SkipList>,
+    pub(crate) split: Option<Split>,
+}
+
 /// A source of which some samples are left out: to all behind it they do not
-/// exist. The subset counts in the order of the whole source, the split divides
-/// what it leaves.
+/// exist. The subset counts in the order of the whole source, the list takes from
+/// what it leaves, and the split divides the rest.
 pub(crate) struct Selected {
     source: Arc<dyn Source>,
-    subset: Option<Subset>,
-    split: Option<Split>,
+    part: Part,
 }
 
 impl Selected {
     /// `source` itself where nothing is left out.
-    pub(crate) fn from(
-        source: Arc<dyn Source>,
-        subset: Option<Subset>,
-        split: Option<Split>,
-    ) -> Arc<dyn Source> {
-        match (&subset, &split) {
-            (None, None) => source,
-            _ => Arc::new(Selected { source, subset, split }),
+    pub(crate) fn from(source: Arc<dyn Source>, part: Part) -> Arc<dyn Source> {
+        match &part {
+            Part { subset: None, skip_list: None, split: None } => source,
+            _ => Arc::new(Selected { source, part }),
         }
     }
 }
@@ -37,9 +41,12 @@ impl Source for Selected {
     }
 
     fn list(&self, listing: &mut Listing<'_>) -> Result<()> {
-        let mut indices = self.subset.as_ref().map(|subset| subset.indices().iter().peekable());
-        let (mut listed, mut divided, mut kept) = (0_u64, 0_u64, 0_u64);
-        let mut stopped = false;
+        let Part { subset, skip_list, split } = &self.part;
+        let mut indices = subset.as_ref().map(|subset| subset.indices().iter().peekable());
+        let skips = skip_list.as_ref().map(|list| Below::new(list, &self.root()));
+        let mut matched = vec![false; skip_list.as_ref().map_or(0, SkipList::len)];
+        let (mut listed, mut chosen, mut divided, mut kept) = (0_u64, 0_u64, 0_u64, 0_u64);
+        let (mut stopped, mut complete) = (false, false);
         self.source.list(&mut listing.wrap(|listing, sample| {
             let index = listed;
             listed += 1;
@@ -48,12 +55,18 @@ impl Source for Selected {
             {
                 return ControlFlow::Continue(());
             }
-            divided += 1;
-            if self.split.is_none_or(|split| split.contains(sample.path)) {
-                kept += 1;
-                stopped = listing.push_sample(sample).is_break();
+            chosen += 1;
+            let skipped = skips.as_ref().and_then(|skips| skips.find(sample.path));
+            if let Some(number) = skipped {
+                matched[number] = true;
+            } else {
+                divided += 1;
+                if split.is_none_or(|split| split.contains(sample.path)) {
+                    kept += 1;
+                    stopped = listing.push_sample(sample).is_break();
+                }
             }
-            let complete = indices.as_mut().is_some_and(|indices| indices.peek().is_none());
+            complete = indices.as_mut().is_some_and(|indices| indices.peek().is_none());
             match stopped || complete {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
@@ -67,8 +80,18 @@ impl Source for Selected {
             let reason = format!("the source has {listed} samples; expected indices below it");
             return Err(Error::config("subset", largest, reason));
         }
-        match self.split {
-            Some(split) if kept == 0 => {
+        // What a subset left unseen may hold the others.
+        if let Some(skips) = skips.filter(|_| subset.is_none()) {
+            skips.warn_of_unmatched(&matched);
+        }
+        match (skip_list, split) {
+            (Some(list), _) if divided == 0 => {
+                let reason = format!(
+                    "it leaves none of {chosen} samples; mend some of them, or give a shorter list"
+                );
+                Err(Error::config("skip_list", list.name().display(), reason))
+            }
+            (_, Some(split)) if kept == 0 => {
                 let reason = format!(
                     "it leaves none of {divided} samples; choose a larger share or another seed"
                 );
@@ -129,8 +152,15 @@ mod tests {
         subset: Option<&[u64]>,
         split: Option<Split>,
     ) -> Result<Vec<u64>> {
-        let subset = subset.map(|indices| Subset::new(indices.iter().copied()));
-        let selected = Selected::from(Arc::clone(source) as Arc<dyn Source>, subset, split);
+        select_part(source, Part { subset: subset.map(indices), split, ..Part::default() })
+    }
+
+    fn indices(indices: &[u64]) -> Subset {
+        Subset::new(indices.iter().copied())
+    }
+
+    fn select_part(source: &Arc<Numbers>, part: Part) -> Result<Vec<u64>> {
+        let selected = Selected::from(Arc::clone(source) as Arc<dyn Source>, part);
         let number = |path: &Path| path.to_str().unwrap().parse().unwrap();
         Ok(list(&*selected)?.into_iter().map(|(path, _)| number(&path)).collect())
     }
@@ -172,8 +202,34 @@ mod tests {
     }
 
     #[test]
+    fn a_subset_counts_what_is_skipped_and_a_split_does_not() {
+        let source = Numbers::new(100);
+        let skip_list = Some(SkipList::new(["3", "./7", "8", "nowhere"]));
+        let part = Part { skip_list: skip_list.clone(), ..Part::default() };
+        let left: Vec<u64> = (0..100).filter(|number| ![3, 7, 8].contains(number)).collect();
+        assert_eq!(select_part(&source, part.clone()).unwrap(), left);
+        let of_some = Part { subset: Some(indices(&[2, 3, 9])), ..part.clone() };
+        assert_eq!(select_part(&source, of_some).unwrap(), [2, 9]);
+        let split = Split::train(0.5);
+        let divided = select_part(&source, Part { split: Some(split), ..part }).unwrap();
+        let mut whole = select(&source, None, Some(split)).unwrap();
+        whole.retain(|number| left.contains(number));
+        assert_eq!(divided, whole, "nobody changes sides");
+    }
+
+    #[test]
+    fn a_skip_list_that_leaves_nothing_says_so() {
+        let skip_list = Some(SkipList::new(["0", "1", "2"]));
+        let part = Part { skip_list, ..Part::default() };
+        let error = select_part(&Numbers::new(3), part).unwrap_err();
+        assert_eq!(error.field(), Some("skip_list"));
+        assert!(error.to_string().contains("it leaves none of 3 samples"), "{error}");
+    }
+
+    #[test]
     fn a_listing_that_is_stopped_is_no_error() {
-        let source = Selected::from(Numbers::new(10), Some(Subset::new(0..100)), None);
+        let part = Part { subset: Some(Subset::new(0..100)), ..Part::default() };
+        let source = Selected::from(Numbers::new(10), part);
         let (index, left) = (Index::new(Arc::default()), Cell::new(3));
         let listed =
             source.list(&mut Listing::new(&index).tap(|_| match left.replace(left.get() - 1) {

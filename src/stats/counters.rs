@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::service::{Histogram, Recorder};
-use super::{FailureCount, StageStats, Stages};
+use super::{FailureCount, Spread, StageStats, Stages};
 use crate::error::SampleError;
 
 /// A sum of times, added to by several threads.
@@ -134,6 +134,11 @@ impl Sums {
         epoch.step.add_to(&mut self.step);
     }
 
+    fn spread(self) -> Spread {
+        let Sums { read, decode, transform, step, .. } = self;
+        Spread { read: read.service, decode: decode.service, transform: transform.service, step }
+    }
+
     fn stages(&self) -> Stages {
         Stages {
             walk: StageStats::default(),
@@ -201,12 +206,16 @@ impl EpochCounters {
             self.first_wait.add(time);
         }
         self.wait.add(time);
+        #[cfg(feature = "metrics")]
+        crate::watch::metrics::consumer("wait", time);
     }
 
     /// The consumer was away so long with a batch.
     pub(crate) fn consumer_stepped(&self, time: Duration) {
         self.batch.output(time);
         self.step.add(time);
+        #[cfg(feature = "metrics")]
+        crate::watch::metrics::consumer("step", time);
     }
 
     /// Samples whose pixels came from the cache, and those that were read although
@@ -280,6 +289,10 @@ impl Registry {
     }
 
     pub(crate) fn stages(&self) -> Stages {
+        self.stages_and_spread().0
+    }
+
+    pub(crate) fn stages_and_spread(&self) -> (Stages, Spread) {
         let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sums = epochs.folded.clone();
         for epoch in &epochs.open {
@@ -287,7 +300,7 @@ impl Registry {
         }
         drop(epochs);
         let walk = *self.walked.lock().unwrap_or_else(PoisonError::into_inner);
-        Stages { walk, ..sums.stages() }
+        (Stages { walk, ..sums.stages() }, sums.spread())
     }
 
     /// A failed sample was judged.

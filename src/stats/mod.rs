@@ -21,6 +21,7 @@ use crate::error::{CauseKind, Stage};
 
 pub use crate::pace::{Decision, Knob};
 pub(crate) use counters::{EpochCounters, Registry};
+pub(crate) use service::Histogram;
 pub use service::Service;
 pub(crate) use timeline::Recording;
 pub use timeline::{Moment, Timeline};
@@ -53,7 +54,10 @@ pub struct StageStats {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn seconds<S: Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
@@ -326,6 +330,15 @@ pub struct Setting {
     pub cores: usize,
 }
 
+/// How service times are spread, in a form of which differences can be taken.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) read: Histogram,
+    pub(crate) decode: Histogram,
+    pub(crate) transform: Histogram,
+    pub(crate) step: Histogram,
+}
+
 /// A loader in figures, from its building to now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -345,6 +358,8 @@ pub struct Stats {
     pub decisions: Vec<Decision>,
     /// What each stage did, over all epochs.
     pub stages: Stages,
+    #[serde(skip)]
+    pub(crate) spread: Spread,
     /// Of the decoder threads' time, that on a core and that waiting for one, where
     /// the operating system tells (Linux).
     pub decoders: Option<CoreTime>,

@@ -86,6 +86,13 @@ impl Histogram {
         }
     }
 
+    /// The items since `earlier`, which was the same histogram.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let before = earlier.counts.iter().copied().chain(std::iter::repeat(0));
+        let counts = self.counts.iter().zip(before);
+        Histogram { counts: counts.map(|(now, before)| now.saturating_sub(before)).collect() }
+    }
+
     pub(crate) fn service(&self) -> Service {
         let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|share| self.quantile(share));
         Service { p50, p90, p99 }
@@ -170,5 +177,7 @@ mod tests {
         sum.add(&Histogram::of([ms(64)]));
         assert_eq!(sum, Histogram::of([ms(64), ms(2), ms(1)]));
         assert!(sum.quantile(1.0) > ms(60) && sum.quantile(0.5) < ms(3));
+        assert_eq!(sum.since(&Histogram::of([ms(1), ms(2)])), Histogram::of([ms(64)]));
+        assert_eq!(sum.since(&Histogram::default()), sum);
     }
 }

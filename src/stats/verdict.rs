@@ -230,9 +230,14 @@ impl Sight {
             (None, _) => (working, 0.0),
         };
         let alone = (working - waited_for_core).max(1e-9);
-        let service =
-            if after.decode.items > 0 { after.decode.service } else { after.transform.service };
+        let (spread, earlier) = (&now.spread, &earlier.spread);
+        let decoded = spread.decode.since(&earlier.decode).service();
+        let kept = spread.transform.since(&earlier.transform).service();
+        // From a cache nothing is decoded.
+        let service = if decoded.p50.is_zero() { kept } else { decoded };
         let decode = Cost::new(alone / rows as f64, service);
+        let read = spread.read.since(&earlier.read).service();
+        let step = spread.step.since(&earlier.step).service();
         let memory = now.memory;
         let holds = |level: Level| match level.mean_bytes {
             0 => usize::MAX,
@@ -241,11 +246,11 @@ impl Sight {
         Some(Sight {
             shares,
             costs: Costs {
-                read: Cost::new(reading / (reads.max(1) as f64), after.read.service),
+                read: Cost::new(reading / (reads.max(1) as f64), read),
                 decode,
                 on_core: (on_core / alone).clamp(0.01, 1.0),
                 assembly: assembly / batches as f64,
-                step: Cost::new(away / batches as f64, after.step),
+                step: Cost::new(away / batches as f64, step),
                 cores: setting.cores.max(1) as f64,
             },
             plant: Plant {

@@ -1,11 +1,13 @@
 //! Where the pixels of a row of the batch come from: pure arithmetic on sizes
 //! and on random numbers.
 
+use serde::Serialize;
+
 use crate::config::{CropRatio, CropScale, Fit, Size};
 use crate::random::Draws;
 
 /// A rectangle of source pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Region {
     /// Columns left of it.
     pub left: u32,
@@ -22,6 +24,29 @@ impl Region {
     #[must_use]
     pub fn whole(size: Size) -> Region {
         Region { left: 0, top: 0, width: size.width, height: size.height }
+    }
+}
+
+/// A rectangle whose sides may lie within pixels: a part of a picture that was
+/// scaled, on the picture before.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Area {
+    /// Pixels left of it.
+    pub left: f64,
+    /// Pixels above it.
+    pub top: f64,
+    /// Its width in pixels.
+    pub width: f64,
+    /// Its height in pixels.
+    pub height: f64,
+}
+
+impl Area {
+    /// The same on a picture that is so many times as wide and as high.
+    pub(crate) fn scaled(self, across: f64, down: f64) -> Area {
+        let Area { left, top, width, height } = self;
+        let (left, width) = (left * across, width * across);
+        Area { left, top: top * down, width, height: height * down }
     }
 }
 
@@ -44,8 +69,13 @@ pub(crate) struct View {
 impl View {
     /// The view of a picture of `source` pixels, none of whose sides is zero.
     /// `flip` is the probability of mirroring.
+    ///
+    /// # Panics
+    ///
+    /// When a side is.
     #[must_use]
     pub(crate) fn new(source: Size, fit: Fit, flip: f64, target: Size, mut draws: Draws) -> View {
+        assert!(source.width > 0 && source.height > 0, "a picture of {source} has no pixels");
         let mut area = Region::whole(source);
         let resized = match fit {
             Fit::Stretch => target,
@@ -65,6 +95,23 @@ impl View {
             left: half_to_even(resized.width - target.width),
             top: half_to_even(resized.height - target.height),
             flip: flip > 0.0 && draws.unit() < flip,
+        }
+    }
+
+    pub(crate) fn flip(&self) -> bool {
+        self.flip
+    }
+
+    /// The part of the source that the window shows.
+    pub(crate) fn shown(&self, target: Size) -> Area {
+        let View { area, resized, left, top, .. } = *self;
+        let across = f64::from(area.width) / f64::from(resized.width);
+        let down = f64::from(area.height) / f64::from(resized.height);
+        Area {
+            left: f64::from(area.left) + f64::from(left) * across,
+            top: f64::from(area.top) + f64::from(top) * down,
+            width: f64::from(target.width) * across,
+            height: f64::from(target.height) * down,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{BEHIND, Form, Look, Scratch, Transform, Turn, kernel_of};
 use super::{antialias, bilinear};
 use crate::config::{Filter, Fit, Size};
 use crate::element::Element;
-use crate::random::{Draws, purpose};
+use crate::random::Draws;
 
 /// What is drawn for a picture that is kept: nothing, so that it serves every
 /// epoch.
@@ -26,7 +26,8 @@ impl<T: Element> Transform<T> {
     /// As [`begin`](Self::begin).
     pub(crate) fn begin_levels(&self, form: Form, scratch: &mut Scratch) -> Region {
         scratch.upside_down = false;
-        self.begin_view(form, 0.0, undrawn(), scratch)
+        let Look { size, fit, .. } = self.look;
+        self.begin_view(form, View::new(form.size, fit, 0.0, size, undrawn()), scratch)
     }
 
     /// As [`push`](Self::push), but writes 8-bit levels: what a `u8` batch
@@ -64,10 +65,8 @@ impl<T: Element> Transform<T> {
     /// When a length is not [`row_len`](Self::row_len).
     pub(crate) fn convert(&self, levels: &[u8], turn: Turn, scratch: &mut Scratch, row: &mut [T]) {
         assert_eq!((levels.len(), row.len()), (self.row_len(), self.row_len()));
-        let Look { size, fit, flip, seed, .. } = self.look;
-        let draws = Draws::new(&[seed, turn.epoch, turn.position, purpose::CROP_AND_FLIP]);
         let (isa, scales) = (self.isa, &self.scales);
-        let across = View::new(size, fit, flip, size, draws).flip;
+        let across = self.view(self.look.size, turn).flip;
         let mirror = Mirror { across, down: self.turns_upside_down(turn) };
         if mirror.across || mirror.down {
             self.places.convert_mirrored(isa, scales, levels, mirror, &mut scratch.spare, row);

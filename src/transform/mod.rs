@@ -36,7 +36,7 @@ use crate::config::{Color, Filter, Fit, Layout, Normalize, Size};
 use crate::element::Element;
 use crate::random::{Draws, purpose};
 
-pub use geometry::Region;
+pub use geometry::{Area, Region};
 pub(crate) use geometry::{View, random_part};
 pub(crate) use kept::{Scaler, scaling_bound};
 pub(crate) use kernel::Convert;
@@ -135,24 +135,26 @@ impl<T: Element> Transform<T> {
     ///
     /// When a side of the picture is zero.
     pub(crate) fn begin(&self, form: Form, turn: Turn, scratch: &mut Scratch) -> Region {
-        let Look { flip, seed, .. } = self.look;
-        let draws = Draws::new(&[seed, turn.epoch, turn.position, purpose::CROP_AND_FLIP]);
         scratch.upside_down = self.turns_upside_down(turn);
-        self.begin_view(form, flip, draws, scratch)
+        self.begin_view(form, self.view(form.size, turn), scratch)
+    }
+
+    /// What of a picture of this size a row is made of.
+    pub(crate) fn view(&self, picture: Size, turn: Turn) -> View {
+        let Look { size, fit, flip, seed, .. } = self.look;
+        let draws = Draws::new(&[seed, turn.epoch, turn.position, purpose::CROP_AND_FLIP]);
+        View::new(picture, fit, flip, size, draws)
     }
 
     /// Drawn apart from crop and flip, which stay as they are whatever it is.
-    fn turns_upside_down(&self, turn: Turn) -> bool {
+    pub(crate) fn turns_upside_down(&self, turn: Turn) -> bool {
         let Look { vflip, seed, .. } = self.look;
         let draws = || Draws::new(&[seed, turn.epoch, turn.position, purpose::VFLIP]);
         vflip > 0.0 && draws().unit() < vflip
     }
 
-    fn begin_view(&self, form: Form, flip: f64, draws: Draws, scratch: &mut Scratch) -> Region {
-        let Size { width, height } = form.size;
-        assert!(width > 0 && height > 0, "a picture of {} has no pixels", form.size);
-        let Look { size, fit, .. } = self.look;
-        let view = View::new(form.size, fit, flip, size, draws);
+    fn begin_view(&self, form: Form, view: View, scratch: &mut Scratch) -> Region {
+        let size = self.look.size;
         let axes = Axis::both(&view, size);
         let channels = if self.wants_grey() { 1 } else { form.channels };
         scratch.prepare(form, channels, self.look.filter, axes);

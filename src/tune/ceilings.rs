@@ -101,7 +101,7 @@ impl Reading {
         };
         let mut reading = Reading::default();
         // The first files may come from the disk, and the same ones later not.
-        if let Some(first) = run(READERS[2])? {
+        if let Some(first) = run(READERS[1])? {
             reading.first = first.stats.stages.read.service.p90;
         }
         for readers in READERS {

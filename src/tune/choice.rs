@@ -87,8 +87,9 @@ pub(super) struct Grid {
     orders: Vec<Order>,
 }
 
-/// Which readers and prefetch depths are worth a difference.
-pub(super) const READERS: [usize; 4] = [1, 4, 16, 64];
+/// Which readers and prefetch depths are worth a difference. A few readers cost next
+/// to nothing, and a storage that is asked by one alone is slow for no reason.
+pub(super) const READERS: [usize; 3] = [4, 16, 64];
 const PREFETCH: [usize; 6] = [1, 2, 3, 4, 6, 8];
 
 impl Grid {
@@ -198,9 +199,9 @@ mod tests {
         let grid = grid();
         assert_eq!((grid.most_threads(), grid.most_prefetch()), (16, 4));
         assert_eq!(grid.threads, [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 16]);
-        assert_eq!(grid.choices().len(), 12 * 4 * 4 * 2);
+        assert_eq!(grid.choices().len(), 12 * 3 * 4 * 2);
         let one = Grid::new(Order::Ordered, vec![Order::Ordered], 1, 1);
-        assert_eq!(one.choices().len(), 4);
+        assert_eq!(one.choices().len(), 3);
         assert_eq!(one.smaller(one.choices()[0]), []);
     }
 
@@ -211,7 +212,7 @@ mod tests {
             (500.0, if choice.threads >= 3 && choice.prefetch >= 2 { 0.005 } else { 0.2 })
         };
         let Recommendation { choice, fed } = grid.select(0.01, fed).unwrap();
-        let expected = Choice { threads: 3, readers: 1, prefetch: 2, order: Order::Ordered };
+        let expected = Choice { threads: 3, readers: 4, prefetch: 2, order: Order::Ordered };
         assert!(fed && choice == expected, "{choice}");
         let starved = |choice: Choice| (100.0 * choice.threads.min(7) as f64, 0.5);
         let Recommendation { choice, fed } = grid.select(0.01, starved).unwrap();

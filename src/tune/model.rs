@@ -1,5 +1,8 @@
 //! What each choice will come to, from what was measured alone.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use crate::capacity::{Cost, Costs, Outcome, simulate};
 use crate::stats::Sight;
 
@@ -25,7 +28,13 @@ pub(super) struct Model {
     read: Vec<(usize, Cost)>,
     assembly: f64,
     step: Cost,
+    /// What has been told since something was learned: a simulation takes
+    /// milliseconds, and all choices are looked at before each trial.
+    told: RefCell<HashMap<Choice, Outcome>>,
 }
+
+/// A step that differs by less is the same.
+const SAME_STEP: f64 = 0.02;
 
 impl Model {
     /// `calibrations` by threads, ascending.
@@ -34,8 +43,14 @@ impl Model {
         read: Vec<(usize, Cost)>,
         batch_size: usize,
     ) -> Self {
-        let mut model =
-            Model { batch_size, decode: Vec::new(), read, assembly: 0.0, step: Cost::default() };
+        let mut model = Model {
+            batch_size,
+            decode: Vec::new(),
+            read,
+            assembly: 0.0,
+            step: Cost::default(),
+            told: RefCell::default(),
+        };
         for calibration in calibrations {
             model.add(calibration);
         }
@@ -49,6 +64,7 @@ impl Model {
             return;
         }
         self.assembly = costs.assembly;
+        self.told.get_mut().clear();
         let costs = Costs {
             read: self.read_with(choice.readers),
             step: costs.step,
@@ -69,7 +85,11 @@ impl Model {
 
     /// The consumer's step, once it has been seen.
     pub(super) fn set_step(&mut self, sight: &Sight) {
-        self.step = sight.costs.step;
+        let step = sight.costs.step;
+        if (step.mean - self.step.mean).abs() > SAME_STEP * self.step.mean {
+            self.step = step;
+            self.told.get_mut().clear();
+        }
     }
 
     pub(super) fn step_seconds(&self) -> f64 {
@@ -82,7 +102,8 @@ impl Model {
     }
 
     pub(super) fn predict(&self, choice: Choice) -> Outcome {
-        simulate(&self.costs(choice, self.step), &choice.plant(self.batch_size))
+        let simulated = || simulate(&self.costs(choice, self.step), &choice.plant(self.batch_size));
+        *self.told.borrow_mut().entry(choice).or_insert_with(simulated)
     }
 
     /// The same for a consumer that takes no time.

@@ -231,11 +231,15 @@ impl<'a, T: Element, F: FnMut(&Batch<T>)> Search<'a, T, F> {
 
     fn trial(&mut self, bench: &mut Bench<'_, T>, choice: Choice) -> Result<()> {
         self.tune.tell(Doing::Running(choice), self.begun);
-        let predicted = self.predicted(choice);
+        let mut predicted = self.predicted(choice);
         let Some(trial) = bench.run(choice, self.length(0.035), &mut self.step)? else {
             return Ok(());
         };
         self.model.set_step(&trial.sight);
+        // Of the step nothing is known before the first.
+        if self.ran.is_empty() {
+            predicted = self.predicted(choice);
+        }
         let Trial { mut measured, timeline, verdict, sight, .. } = trial;
         let words = verdict.to_string();
         // What decoding has limited says what decoding costs.

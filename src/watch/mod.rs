@@ -5,6 +5,8 @@
 //! everything would go on as before.
 
 pub(crate) mod activity;
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use infeed::export::ShardSize;
+use infeed::{Shard, SkipList};
 
 use crate::bench::workload::Workload;
+use crate::images::skip_list;
 use crate::knobs::Knobs;
 use crate::units::Bytes;
 
@@ -32,16 +35,73 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Stream epochs and say how fast, and what limits
     Run(Run),
-    /// Write the batches as .npy files with a manifest
+    /// Write the images as .npy files with a manifest; run again after a kill, it
+    /// goes on
     Export(Export),
+    /// Check that an export is what it says: files, digests, manifest
+    Verify(Verify),
     /// Measure loops, a copying pool and the loader on the same files
     Compare(Compare),
     /// Find the smallest setting that keeps a training step fed
     Tune(Tune),
     /// Measure the loader beside what its parts reach alone
     Bench(Bench),
-    /// Show that every sample comes exactly once, on one rank or on many
+    /// Show what the model will see, as a contact sheet
+    View(View),
+    /// Open every file once: what is broken, how the rest is made up; or show that
+    /// every sample comes exactly once
     Check(Check),
+    /// Print a script that completes flags in a shell
+    Completions(Completions),
+    /// Print the manual page, or write one for each command
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct View {
+    /// Folder of images; without it, pictures made once in your cache folder
+    pub(crate) dir: Option<PathBuf>,
+
+    /// File to write: .html or .png
+    #[arg(short, long, default_value = "infeed-view.html", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    /// Samples to show
+    #[arg(long, default_value_t = 24, value_name = "N")]
+    pub(crate) count: u64,
+
+    /// The first one in the epoch's order, counted from 0
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) from: u64,
+
+    /// The epoch
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) epoch: u64,
+
+    /// Show each sample in so many epochs, to see how augmentation changes it
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) repeat: u64,
+
+    /// Tiles side by side; 0: as many as there is room for
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) columns: u32,
+
+    #[command(flatten)]
+    pub(crate) knobs: Knobs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write the pages of all commands to this folder instead, made if it is not
+    /// there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -95,10 +155,18 @@ pub(crate) enum Changed {
 }
 
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["coverage", "ranks"])))]
+#[command(group(clap::ArgGroup::new("what").args(["coverage", "ranks"])))]
 pub(crate) struct Check {
     /// Folder of images; without it, pictures made once in your cache folder
     pub(crate) dir: Option<PathBuf>,
+
+    /// Write the broken files to FILE as CSV, one a line
+    #[arg(long, value_name = "FILE", conflicts_with = "what")]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// Write the broken files to FILE as a list that --skip-list takes
+    #[arg(long, value_name = "FILE", conflicts_with = "what")]
+    pub(crate) quarantine: Option<PathBuf>,
 
     /// Count how often each sample comes in an epoch of all ranks; reads nothing
     #[arg(long)]
@@ -133,14 +201,41 @@ pub(crate) struct Check {
 #[command(allow_missing_positional = true)]
 pub(crate) struct Export {
     /// Folder of images; may be left out with --list
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present_any = ["list", "merge"])]
     pub(crate) dir: Option<PathBuf>,
 
     /// Folder to write to; made if it is not there
     pub(crate) out: PathBuf,
 
-    /// Replace an export that is in OUT already
-    #[arg(long)]
+    /// What one shard holds: a number of samples, or bytes of images with a unit,
+    /// such as 64MiB [default: 256MiB]
+    #[arg(long, value_name = "N|BYTES", value_parser = shard_size, help_heading = "Export")]
+    pub(crate) shard_size: Option<ShardSize>,
+
+    /// One images.npy of any size, instead of shards
+    #[arg(long, help_heading = "Export")]
+    pub(crate) single: bool,
+
+    /// Make one of several parts, I/N from 0 on, or env for what torchrun, mpirun,
+    /// srun or a Kubernetes indexed job has set; --merge ends the export
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE, hide_default_value = true, help_heading = "Export")]
+    pub(crate) shard_of: Shard,
+
+    /// End an export that parts have made; takes OUT alone
+    #[arg(long, conflicts_with_all = ["dir", "list", "shard_of", "overwrite"], help_heading = "Export")]
+    pub(crate) merge: bool,
+
+    /// Go on with an export of the same configuration that has not ended; so it is
+    /// unless --no-resume is said
+    #[arg(long, overrides_with = "no_resume", help_heading = "Export")]
+    pub(crate) resume: bool,
+
+    /// Refuse a folder with an export that has not ended
+    #[arg(long, overrides_with = "resume", help_heading = "Export")]
+    pub(crate) no_resume: bool,
+
+    /// Begin anew, whatever export is in OUT
+    #[arg(long, conflicts_with_all = ["resume", "no_resume"], help_heading = "Export")]
     pub(crate) overwrite: bool,
 
     /// Print one JSON object on stdout instead of the summary
@@ -149,6 +244,28 @@ pub(crate) struct Export {
 
     #[command(flatten)]
     pub(crate) knobs: Knobs,
+}
+
+/// A plain number is samples.
+fn shard_size(text: &str) -> Result<ShardSize, String> {
+    let size = match text.parse::<u64>() {
+        Ok(samples) => ShardSize::Samples(samples),
+        Err(_) => ShardSize::Bytes(text.parse::<Bytes>()?.0),
+    };
+    match size {
+        ShardSize::Samples(0) | ShardSize::Bytes(0) => Err("expected at least 1".to_owned()),
+        size => Ok(size),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Folder of an export
+    pub(crate) out: PathBuf,
+
+    /// Print one JSON object on stdout instead of the summary
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -269,6 +386,10 @@ pub(crate) struct Bench {
     /// a quarter of the free memory]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) images: Option<usize>,
+
+    /// Leave out the images that FILE names, as infeed check --quarantine writes it
+    #[arg(long, value_name = "FILE", value_parser = skip_list())]
+    pub(crate) skip_list: Option<SkipList>,
 
     /// Decoder threads; 0: one for each core
     #[arg(long, default_value_t = 0, value_name = "N")]

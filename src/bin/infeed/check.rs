@@ -1,5 +1,5 @@
-//! `infeed check`: that every sample comes exactly once, by the plan or by what
-//! ranks have delivered.
+//! `infeed check`: that every sample can be used ([`survey`]), or comes exactly once,
+//! by the plan or by what ranks have delivered.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,11 +9,16 @@ use serde_json::{Value, json};
 
 use crate::args;
 use crate::images::Chosen;
+use crate::survey::survey;
 use crate::units::count;
 use crate::{Exit, Outcome};
 
 pub(crate) fn check(args: &args::Check) -> Outcome {
-    if args.coverage { coverage(args) } else { ranks(args) }
+    match (args.coverage, &args.ranks[..]) {
+        (true, _) => coverage(args),
+        (false, []) => survey(args),
+        (false, _) => ranks(args),
+    }
 }
 
 /// Counts by the plan.

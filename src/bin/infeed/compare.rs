@@ -22,8 +22,9 @@ pub(crate) fn compare<T: Element>(args: &args::Compare) -> Outcome {
     }
     let chosen = args.knobs.images.choose(args.dir.as_deref())?;
     if let (Some(way), Some(images)) = (args.way, args.images) {
-        let source = First { source: chosen.source, split: args.knobs.images.split(), images };
-        let builder = args.knobs.builder::<T>(source.clone());
+        let (split, skip) = (args.knobs.images.split(), args.knobs.images.skip_list().cloned());
+        let source = First { source: chosen.source, split, skip, images };
+        let builder = args.knobs.builder_of_some::<T>(source.clone());
         let figures = measure(way, &source, args.epochs, builder)?;
         println!("{}", serde_json::to_string(&figures)?);
         return Ok(Exit::Done);
@@ -69,6 +70,10 @@ impl Plan {
         let mut paths = infeed::source::list(&*source)?;
         if let Some(split) = args.knobs.images.split() {
             paths.retain(|(path, _)| split.contains(path));
+        }
+        if let Some(list) = args.knobs.images.skip_list() {
+            let skips = list.below(&source.root());
+            paths.retain(|(path, _)| !skips(path));
         }
         let found = paths.len();
         // The loader's own words where there is nothing to take.

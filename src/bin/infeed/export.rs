@@ -1,14 +1,21 @@
-//! `infeed export`: the batches of one epoch as `.npy` files.
+//! `infeed export`: the samples of one epoch as `.npy` files.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use infeed::export::{NpyElement, NpyWriter};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use infeed::export::{Export, NpyElement, Progress};
+use infeed::{Error, ErrorKind, OnError};
 
 use crate::args;
+use crate::export_report::{Report, print_merged};
 use crate::images::Chosen;
-use crate::run::Streaming;
-use crate::units::{Bytes, count};
-use crate::{Exit, Outcome};
+use crate::stop::Interrupt;
+use crate::units::Bytes;
+use crate::{Exit, Outcome, is_broken_pipe};
+
+/// Redrawing more often is not read by anybody.
+const EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) fn export<T: NpyElement>(args: &args::Export) -> Outcome {
     if let Some(dir) = args.dir.as_deref().filter(|_| args.knobs.images.takes_all())
@@ -18,32 +25,121 @@ pub(crate) fn export<T: NpyElement>(args: &args::Export) -> Outcome {
         eprintln!("error: {out} lies inside {dir}, which is read. Choose a folder beside it");
         return Ok(Exit::Misused);
     }
-    // Everything about the input is checked before the output is touched.
     let Chosen { source, name } = args.knobs.images.choose(args.dir.as_deref())?;
-    let builder = args.knobs.builder::<T>(source);
-    let loader = builder.failures_kept(usize::MAX).build()?;
-    if args.overwrite {
-        NpyWriter::remove_existing(&args.out)?;
+    let export = Export::new(args.knobs.builder::<T>(source), &args.out)
+        .shard_size(args.shard_size.unwrap_or_default())
+        .single(args.single)
+        .part(args.shard_of)
+        .resume(!args.no_resume)
+        .overwrite(args.overwrite);
+    // Everything about the input is checked before the output is touched.
+    let mut exporting = export.start()?;
+    let before = exporting.summary();
+    if before.complete > 0 && !before.ended {
+        let (complete, shards) = (before.complete, before.shards);
+        eprintln!("going on: {complete} of {shards} shards are complete");
     }
-    let mut writer = NpyWriter::create(&args.out).map_err(|error| match error.field() {
-        Some("out") => format!("{error}. Choose another folder, or --overwrite").into(),
-        _ => Box::<dyn std::error::Error>::from(error),
-    })?;
-    let mut streaming = Streaming::start(loader, name)?;
-    streaming.stream(1, |batch| Ok(writer.write(batch)?));
-    // Also after an error or an interrupt: what was written is valid.
-    let written = writer.finish()?;
-    let exit = streaming.finish(args.json, false)?;
-    if !args.json {
-        let batches = count(written.batches, "batch", "batches");
-        let images = count(written.images, "image", "images");
-        println!(
-            "  wrote {images} in {batches}, {}, and manifest.jsonl to {}",
-            Bytes(written.bytes),
-            args.out.display()
-        );
+    if let (needed, Some(free)) = exporting.space()
+        && needed > free
+    {
+        let (needed, free, out) = (Bytes(needed), Bytes(free), args.out.display());
+        eprintln!("warning: the export needs about {needed}, and {out} has {free} free");
     }
-    Ok(exit)
+    let interrupt = Interrupt::install(Some(exporting.stop_handle()))?;
+    let started = Instant::now();
+    let mut bar = Bar::new(exporting.monitor(), before.shards);
+    let done = exporting.run(|progress| bar.show(progress));
+    drop(bar);
+    let seconds = started.elapsed().as_secs_f64();
+    let summary = exporting.summary();
+    let fails = exporting.config().on_error == OnError::Fail;
+    let report = Report {
+        source: name,
+        config: exporting.config().clone(),
+        stages: exporting.monitor().stats().stages,
+        writing: exporting.stats(),
+        shard_samples: exporting.shard_samples(),
+        part: args.shard_of,
+        left: exporting.left(),
+        seconds,
+        // Too late, it changed nothing.
+        interrupted: interrupt.requested() && !summary.ended,
+        summary,
+        error: done.err().and_then(|error| describe(&error, fails)),
+    };
+    // Threads end before the summary claims that all is done.
+    drop(exporting);
+    if let Some(error) = &report.error {
+        eprintln!("error: {error}");
+    }
+    let exit = match (report.interrupted, &report.error) {
+        (true, _) => Exit::Interrupted,
+        (_, Some(_)) => Exit::Failed,
+        _ => Exit::Done,
+    };
+    let printed = if args.json { report.print_json() } else { report.print() };
+    match printed {
+        // Nobody reads it, which makes a failure no success.
+        Err(error) if is_broken_pipe(&error) => Ok(exit),
+        printed => printed.map(|()| exit).map_err(Into::into),
+    }
+}
+
+pub(crate) fn merge(args: &args::Export) -> Outcome {
+    let summary = infeed::export::merge(&args.out)?;
+    print_merged(&summary, args.json)?;
+    Ok(Exit::Done)
+}
+
+/// What to tell of an error; `None` where the user asked for the end.
+fn describe(error: &Error, fails: bool) -> Option<String> {
+    match error.kind() {
+        ErrorKind::Stopped => None,
+        ErrorKind::Sample if fails => Some(format!(
+            "{error}. Mend or remove the file, leave such samples out with --on-error skip, or \
+             have others in their place with --on-error replace; the export then goes on"
+        )),
+        _ => Some(error.to_string()),
+    }
+}
+
+/// A bar on stderr; nothing where stderr is not a terminal.
+struct Bar {
+    bar: ProgressBar,
+    monitor: infeed::Monitor,
+    shards: u64,
+    started: Instant,
+    drawn: Option<Instant>,
+}
+
+impl Bar {
+    fn new(monitor: infeed::Monitor, shards: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{bar:14} {pos}/{len} images  {msg}  ETA {eta}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Bar { bar, monitor, shards, started: Instant::now(), drawn: None }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        if self.bar.is_hidden() || self.drawn.is_some_and(|drawn| drawn.elapsed() < EVERY) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        let rate = progress.images as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+        let stats = self.monitor.stats();
+        self.bar.set_length(progress.of);
+        self.bar.set_position(progress.images);
+        self.bar.set_message(format!(
+            "{rate:.0}/s  queue {}/{}  {} of {} shards complete",
+            stats.queue.waiting, stats.setting.prefetch, progress.complete, self.shards
+        ));
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// Whether writing to `out` would add to what is read from `dir`.

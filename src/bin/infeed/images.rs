@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use infeed::source::Source;
-use infeed::{Folder, List, Split};
+use infeed::{Folder, List, SkipList, Split};
 
 use crate::demo;
 
@@ -36,6 +37,16 @@ pub(crate) struct Images {
         help_heading = "Images"
     )]
     split_seed: u64,
+
+    /// Leave out the images that FILE names, one a line, as infeed check
+    /// --quarantine writes it
+    #[arg(long, value_name = "FILE", value_parser = skip_list(), help_heading = "Images")]
+    skip_list: Option<SkipList>,
+}
+
+/// Reads the list with the flags, so that a wrong line is a wrong flag.
+pub(crate) fn skip_list() -> impl TypedValueParser<Value = SkipList> {
+    PathBufValueParser::new().try_map(SkipList::load)
 }
 
 /// A source, and what reports call it. The split has yet to be applied.
@@ -71,6 +82,11 @@ impl Images {
     /// The side of a split that was asked for.
     pub(crate) fn split(&self) -> Option<Split> {
         self.split.map(|split| split.seed(self.split_seed))
+    }
+
+    /// What is left out by name.
+    pub(crate) fn skip_list(&self) -> Option<&SkipList> {
+        self.skip_list.as_ref()
     }
 
     /// Whether every image below a folder is taken, so that what is written there

@@ -158,17 +158,28 @@ pub(crate) struct Knobs {
     #[arg(long, default_value = "60", value_name = "SECONDS", value_parser = timeout, help_heading = "Failures")]
     read_timeout: Timeout,
 
-    /// Decoder threads; 0: one for each core
-    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Speed and memory")]
+    /// Decoder threads; auto: the fewest that keep the consumer fed, at most one for
+    /// each core
+    #[arg(long, default_value = "auto", value_name = "N", value_parser = auto, help_heading = "Speed and memory")]
     threads: usize,
 
-    /// Reads in flight; 0: 16
-    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Speed and memory")]
+    /// Reads in flight; auto: 16, and up to 64 where that helps
+    #[arg(long, default_value = "auto", value_name = "N", value_parser = auto, help_heading = "Speed and memory")]
     readers: usize,
 
-    /// Batches in the making, ahead of the one taken last; 0: 2
-    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Speed and memory")]
+    /// Batches in the making, ahead of the one taken last; auto: the fewest that
+    /// keep the consumer fed, at most 4
+    #[arg(long, default_value = "auto", value_name = "N", value_parser = auto, help_heading = "Speed and memory")]
     prefetch: usize,
+
+    /// The part of its time that the consumer may wait, which auto aims at
+    #[arg(long, default_value_t = 0.01, value_name = "SHARE", help_heading = "Speed and memory")]
+    wait_target: f64,
+
+    /// Seconds without a batch after which it is said what everybody is doing, or
+    /// none
+    #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = timeout, help_heading = "Failures")]
+    stall_report: Timeout,
 
     /// Batches that the consumer keeps at once
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Speed and memory")]
@@ -255,6 +266,18 @@ impl Knobs {
         &self,
         source: impl infeed::source::Source,
     ) -> LoaderBuilder<T> {
+        let builder = self.builder_of_some(source);
+        match self.images.skip_list() {
+            Some(list) => builder.skip_list(list.clone()),
+            None => builder,
+        }
+    }
+
+    /// The same over a source without what is to be skipped.
+    pub(crate) fn builder_of_some<T: Element>(
+        &self,
+        source: impl infeed::source::Source,
+    ) -> LoaderBuilder<T> {
         let on_error = match self.on_error {
             OnError::Replace { max_failures, .. } => {
                 OnError::Replace { attempts: self.replace_attempts, max_failures }
@@ -288,6 +311,8 @@ impl Knobs {
             .threads(self.threads)
             .readers(self.readers)
             .prefetch(self.prefetch)
+            .wait_target(self.wait_target)
+            .stall_report(self.stall_report.0)
             .held_batches(self.held_batches);
         if let Some(split) = self.images.split() {
             builder = builder.split(split);
@@ -314,6 +339,13 @@ impl Knobs {
             builder = builder.max_scans(scans);
         }
         builder
+    }
+}
+
+fn auto(text: &str) -> Result<usize, String> {
+    match text {
+        "auto" => Ok(0),
+        _ => text.parse().map_err(|_| "expected a whole number, or auto".to_owned()),
     }
 }
 

@@ -6,18 +6,24 @@ mod args;
 mod bench;
 mod check;
 mod compare;
+mod completions;
 mod demo;
 mod export;
+mod export_report;
 mod images;
 mod knobs;
+mod log;
 mod progress;
 mod report;
 mod run;
 mod state;
 mod stop;
+mod survey;
 mod system;
 mod tune;
 mod units;
+mod verify;
+mod view;
 mod ways;
 
 use std::process::ExitCode;
@@ -70,16 +76,15 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli) -> Outcome {
-    if cli.verbose {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    }
+    log::init(cli.verbose);
     let knobs = match &cli.command {
         Command::Run(args) => Some(&args.knobs),
         Command::Export(args) => Some(&args.knobs),
         Command::Compare(args) => Some(&args.knobs),
         Command::Check(args) => Some(&args.knobs),
         Command::Tune(args) => Some(&args.knobs),
-        Command::Bench(_) => None,
+        Command::View(args) => Some(&args.knobs),
+        Command::Bench(_) | Command::Verify(_) | Command::Completions(_) | Command::Man(_) => None,
     };
     if let Some(Err(reason)) = knobs.map(knobs::Knobs::check) {
         eprintln!("error: {reason}");
@@ -87,6 +92,7 @@ fn dispatch(cli: &Cli) -> Outcome {
     }
     match &cli.command {
         Command::Run(args) => typed!(args.knobs.dtype(), run::run, args),
+        Command::Export(args) if args.merge => export::merge(args),
         Command::Export(args) => match args.knobs.dtype() {
             Dtype::U8 => export::export::<u8>(args),
             Dtype::F16 => export::export::<infeed::f16>(args),
@@ -101,7 +107,11 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Compare(args) => typed!(args.knobs.dtype(), compare::compare, args),
         Command::Tune(args) => typed!(args.knobs.dtype(), tune::tune, args),
         Command::Bench(args) => bench::bench(args),
+        Command::View(args) => typed!(args.knobs.dtype(), view::view, args),
         Command::Check(args) => check::check(args),
+        Command::Verify(args) => verify::verify(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => completions::man(args),
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 use infeed::source::{Admission, Fingerprint, Listing, ReadFuture, Source};
-use infeed::{Cause, Element, LoaderBuilder, Order, Preprocessor, Split};
+use infeed::{Cause, Element, LoaderBuilder, Order, Preprocessor, SkipList, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::system::peak_rss_bytes;
@@ -75,12 +75,13 @@ impl Figures {
     }
 }
 
-/// The first `images` samples of a source, or of one side of a split. The loader
-/// applies the split again, which changes nothing.
+/// The first `images` samples of a source that are not skipped, or of one side of
+/// their split. The loader applies the split again, which changes nothing.
 #[derive(Clone)]
 pub(crate) struct First {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) split: Option<Split>,
+    pub(crate) skip: Option<SkipList>,
     pub(crate) images: usize,
 }
 
@@ -91,11 +92,14 @@ impl Source for First {
 
     fn list(&self, listing: &mut Listing<'_>) -> infeed::Result<()> {
         let mut left = self.images;
+        let skips = self.skip.as_ref().map(|list| list.below(&self.root()));
         self.source.list(&mut listing.wrap(|listing, sample| {
             if left == 0 {
                 return ControlFlow::Break(());
             }
-            if self.split.is_some_and(|split| !split.contains(sample.path)) {
+            if self.split.is_some_and(|split| !split.contains(sample.path))
+                || skips.as_ref().is_some_and(|skips| skips(sample.path))
+            {
                 return ControlFlow::Continue(());
             }
             left -= 1;

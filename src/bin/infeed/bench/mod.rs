@@ -16,8 +16,8 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use infeed::Folder;
 use infeed::source::Source;
+use infeed::{Folder, SkipList};
 
 use crate::stop::Interrupt;
 use crate::{Exit, Outcome, args, demo, system};
@@ -88,6 +88,7 @@ fn compare_workloads(args: &args::Bench, plan: Plan) -> Outcome {
 /// Which images, how often.
 pub(crate) struct Plan {
     dir: PathBuf,
+    skip: Option<SkipList>,
     found: usize,
     images: usize,
     rounds: usize,
@@ -99,22 +100,27 @@ pub(crate) struct Plan {
 impl Plan {
     fn new(args: &args::Bench, dir: PathBuf) -> Result<Self, Box<dyn Error>> {
         let folder = Folder::new(&dir);
-        let listed = infeed::source::list(&folder)?;
+        let listed = workload::listed(&folder, args.skip_list.as_ref())?;
         if listed.is_empty() {
             // The loader's own words for a folder that holds nothing.
-            drop(infeed::Loader::source(folder.clone()).build()?);
+            let builder = infeed::Loader::source(folder.clone());
+            drop(match &args.skip_list {
+                Some(list) => builder.skip_list(list.clone()).build()?,
+                None => builder.build()?,
+            });
         }
         let fit = || in_memory(listed.iter().take(DEFAULT_IMAGES).map(|(path, _)| dir.join(path)));
         let images = args.images.unwrap_or_else(fit).min(listed.len());
         let epochs = args.epochs.unwrap_or(IMAGES_A_TURN.div_ceil(images.max(1) as u64).max(2));
         let (found, rounds, threads) = (listed.len(), args.rounds, args.threads);
-        Ok(Plan { dir, found, images, rounds, epochs, threads, batch_size: args.batch_size })
+        let (batch_size, skip) = (args.batch_size, args.skip_list.clone());
+        Ok(Plan { dir, skip, found, images, rounds, epochs, threads, batch_size })
     }
 
     fn setup(&self, workload: Workload) -> infeed::Result<Setup> {
         let folder = Folder::new(&self.dir);
         Ok(Setup {
-            samples: Samples::new(folder, self.images, workload.is_shuffled())?,
+            samples: Samples::new(folder, self.skip.as_ref(), self.images, workload.is_shuffled())?,
             rounds: self.rounds,
             epochs: self.epochs,
             threads: self.threads,
@@ -136,6 +142,9 @@ impl Plan {
         }
         if let Some(samples) = self.batch_size {
             command.args(["--batch-size", &samples.to_string()]);
+        }
+        if let Some(list) = &self.skip {
+            command.arg("--skip-list").arg(list.name());
         }
         command.arg("--").arg(&self.dir);
         Ok(command)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use infeed::source::{Admission, Listing, ReadFuture, Source};
-use infeed::{Filter, Fit, Folder, Loader, LoaderBuilder, Normalize};
+use infeed::{Filter, Fit, Folder, Loader, LoaderBuilder, Normalize, SkipList};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -76,6 +76,19 @@ impl fmt::Display for Workload {
     }
 }
 
+/// The samples of a folder that are not skipped.
+pub(crate) fn listed(
+    folder: &Folder,
+    skip: Option<&SkipList>,
+) -> infeed::Result<Vec<(PathBuf, Option<u32>)>> {
+    let mut listed = infeed::source::list(folder)?;
+    if let Some(list) = skip {
+        let skips = list.below(&folder.root());
+        listed.retain(|(path, _)| !skips(path));
+    }
+    Ok(listed)
+}
+
 /// The first samples of a folder, listed beforehand.
 #[derive(Clone, Debug)]
 pub(crate) struct Samples {
@@ -84,9 +97,14 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// The first `images` of `folder`, in its order or `shuffled`.
-    pub(crate) fn new(folder: Folder, images: usize, shuffled: bool) -> infeed::Result<Self> {
-        let mut listed = infeed::source::list(&folder)?;
+    /// The first `images` of `folder` that are not skipped, in its order or `shuffled`.
+    pub(crate) fn new(
+        folder: Folder,
+        skip: Option<&SkipList>,
+        images: usize,
+        shuffled: bool,
+    ) -> infeed::Result<Self> {
+        let mut listed = listed(&folder, skip)?;
         listed.truncate(images);
         if shuffled {
             // A hash that is the same in every process is as good as a seed.
