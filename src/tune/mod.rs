@@ -14,6 +14,8 @@
 //!     .step(Duration::from_millis(5))?;
 //! println!("{}", report.verdict);
 //! println!("{}", report.recommendation.builder());
+//! # let folder = tempfile::tempdir().unwrap();
+//! report.write_html(folder.path().join("tune.html"))?;    // the same with charts
 //! # Ok::<(), infeed::Error>(())
 //! ```
 //!
@@ -36,6 +38,7 @@
 mod ceilings;
 mod choice;
 mod model;
+mod page;
 mod report;
 mod search;
 mod trial;

@@ -45,6 +45,8 @@ pub struct Tried {
     pub measured: Option<Measured>,
     /// The most memory that the loader can take with it, in bytes.
     pub memory_bytes: u64,
+    /// The part of that which is for batches.
+    pub batches_bytes: u64,
 }
 
 /// The levels of the queues over time in two trials.
@@ -95,6 +97,8 @@ pub struct Report {
     pub demand: f64,
     /// The part of its time that it may wait.
     pub wait_target: f64,
+    /// The memory limit that every setting kept to, in bytes.
+    pub memory_limit: Option<u64>,
     /// What the parts reach alone.
     pub ceilings: Ceilings,
     /// Every choice.

@@ -415,11 +415,13 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
         let ran = self.ran(choice);
         let builder = self.tune.builder.again().threads(choice.threads).readers(choice.readers);
         let resolved = builder.prefetch(choice.prefetch).order(choice.order).resolve();
+        let memory = resolved.map(|resolved| resolved.memory).ok();
         Tried {
             choice,
             predicted: ran.map_or_else(|| self.predicted(choice), |ran| ran.predicted),
             measured: ran.map(|ran| ran.measured),
-            memory_bytes: resolved.map_or(0, |resolved| resolved.memory.total_bytes),
+            memory_bytes: memory.map_or(0, |memory| memory.total_bytes),
+            batches_bytes: memory.map_or(0, |memory| memory.batches_bytes),
         }
     }
 
@@ -453,7 +455,8 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
             let notches = self.grid.notches(choice, recommendation.choice);
             Searched { choice, seconds, notches }
         });
-        let Resolved { batch_size, size, dtype, layout, color, wait_target, .. } = self.config;
+        let Resolved { batch_size, size, dtype, layout, color, .. } = self.config;
+        let Resolved { wait_target, memory_limit, .. } = self.config;
         Ok(Report {
             version: env!("CARGO_PKG_VERSION"),
             source: self.tune.builder.root().display().to_string(),
@@ -464,6 +467,7 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
             step_seconds: self.model.step_seconds(),
             demand: self.model.demand(),
             wait_target,
+            memory_limit,
             verdict: self.verdict(&recommendation, &recommended),
             confidence: self.confidence(&recommended),
             recommendation,

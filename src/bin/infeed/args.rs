@@ -296,6 +296,10 @@ pub(crate) struct Tune {
     #[arg(long)]
     pub(crate) exhaustive: bool,
 
+    /// Write the report as a page too, with charts; it needs nothing beside it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
     /// Print one JSON object on stdout instead of the table
     #[arg(long)]
     pub(crate) json: bool,

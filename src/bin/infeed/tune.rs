@@ -43,6 +43,13 @@ pub(crate) fn tune<T: Element>(args: &args::Tune) -> Outcome {
     } else {
         print(&mut out, &report)?;
     }
+    // Last: what was measured is not to be lost with a file that cannot be written.
+    if let Some(path) = &args.html {
+        report.write_html(path)?;
+        if !args.json {
+            writeln!(out, "  report: {}", path.display())?;
+        }
+    }
     Ok(Exit::Done)
 }
 
