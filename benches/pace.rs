@@ -68,6 +68,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 auto.batches as i64 - best.batches as i64
             );
         }
+        plots.push((share, step, auto.moments));
+    }
+    if let Some(file) = arguments.next() {
+        std::fs::write(file, drawn(&plots)?)?;
     }
     Ok(())
 }

@@ -238,11 +238,11 @@ impl Pace {
         match sight.bound(self.target) {
             Bound::Decode => {
                 let most = self.auto.threads.unwrap_or(plant.threads);
-                let more = (plant.threads + 1..=most).map(|threads| Plant { threads, ..plant });
+                let mut more = (plant.threads + 1..=most).map(|threads| Plant { threads, ..plant });
                 // As many as keep it fed, or all that there are.
                 let wait = |plant: &Plant| sight.outcome(plant).wait;
                 let enough = more.clone().find(|plant| wait(plant) <= self.target);
-                if let Some(to) = enough.or(more.last()) {
+                if let Some(to) = enough.or(more.next_back()) {
                     self.threads.raise(to.threads, demand, now);
                     return Some((Knob::Threads, plant.threads, to.threads, "decoding"));
                 }

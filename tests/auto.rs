@@ -1,4 +1,5 @@
 //! Threads and prefetch depth that are left to the loader follow the consumer.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

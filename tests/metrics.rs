@@ -1,4 +1,5 @@
 //! What whoever collects figures through the `metrics` facade is told.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -1,5 +1,6 @@
 //! The recommendation, where the answer is known; a budget that is kept; sources and
 //! steps at the edge.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! What a running loader says about itself: the culprit by name, what a change
 //! brings, and that it says so when nothing comes.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -394,7 +394,7 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
             self.warnings.push(format!(
                 "the files take {} MiB and {} MiB of memory are free: in training they come from \
                  the storage, which may be slower than what was measured here",
-                samples * mean_bytes >> 20,
+                (samples * mean_bytes) >> 20,
                 free >> 20
             ));
         }
