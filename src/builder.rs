@@ -306,25 +306,30 @@ impl<T: Element> LoaderBuilder<T> {
         self
     }
 
-    /// Decoder threads. Default 0: one for each core that the process may use.
-    /// Changes only speed, and memory by about 1 MB a thread.
+    /// Decoder threads. Default 0: the fewest that keep the consumer's wait below
+    /// [`wait_target`](Self::wait_target), from one to one for each core that the
+    /// process may use; it begins with all. What it decides is in
+    /// [`Stats::decisions`](crate::stats::Stats::decisions). Changes only speed, and
+    /// memory by about 1 MB a thread.
     pub fn threads(mut self, threads: usize) -> Self {
         self.config.threads = threads;
         self
     }
 
-    /// Reads in flight at most. Default 0: 16, enough for a disk; a network
-    /// file system may want 64. Changes only speed.
+    /// Reads in flight at most. Default 0: 16, enough for a disk, and more, up to 64,
+    /// where decoders wait for files and more bring some. Changes only speed.
     pub fn readers(mut self, readers: usize) -> Self {
         self.config.readers = readers;
         self
     }
 
-    /// Batches in the making or waiting, ahead of the one taken last. Default
-    /// 0: 2, or 1 where [`memory_limit`](Self::memory_limit) has no room for 2.
-    /// More smooths out slow samples; each costs a batch of memory. Standing
-    /// still after `c` batches, exactly the first `(c + prefetch) * batch_size`
-    /// files have been opened. Changes only speed.
+    /// Batches in the making or waiting, ahead of the one taken last. Default 0: the
+    /// fewest that keep the consumer's wait below [`wait_target`](Self::wait_target),
+    /// from 1 to 4; it begins with 2. Where [`memory_limit`](Self::memory_limit) has no
+    /// room for so many, fewer. More smooths out slow samples; each costs a batch of
+    /// memory, and the memory bound holds for the most that there can be. Set,
+    /// exactly the first `(c + prefetch) * batch_size` files have been opened when it
+    /// stands still after `c` batches. Changes only speed.
     pub fn prefetch(mut self, batches: usize) -> Self {
         self.config.prefetch = batches;
         self
@@ -514,6 +519,7 @@ impl<T: Element> LoaderBuilder<T> {
             max_file_bytes,
             on_error,
             memory_limit,
+            max_pixels: Some(1),
             size,
             ..Config::default()
         };

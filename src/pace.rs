@@ -469,7 +469,7 @@ mod tests {
 
     #[test]
     fn more_readers_are_kept_where_they_help_and_given_up_where_not() {
-        for (files_per_second, readers) in [(f64::MAX, 64), (180.0, 16)] {
+        for (files_per_second, readers) in [(f64::MAX, 64), (165.0, 16)] {
             let mut world = World::new(0.0005, 0.0, 4);
             world.costs.read = Cost::fixed(0.1);
             world.files_per_second = files_per_second;
