@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use picture::Picture;
+pub use words::plain;
 
 use crate::builder::LoaderBuilder;
 use crate::choices::Choices;
@@ -197,14 +198,15 @@ impl Sheet {
         unfinished.finish().map(|_| ())
     }
 
-    /// Refuses the name of a file that [`save`](Self::save) would refuse, before
-    /// there is a sheet.
+    /// Refuses the name of a file that [`save`](Self::save) would refuse, and one where no
+    /// file can be made, before there is a sheet.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config).
+    /// As [`save`](Self::save).
     pub fn check_name(file: impl AsRef<Path>) -> Result<()> {
-        Kind::of(file.as_ref()).map(|_| ())
+        Kind::of(file.as_ref())?;
+        Unfinished::unique(file.as_ref().to_owned()).map(drop)
     }
 }
 

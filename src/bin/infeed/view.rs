@@ -1,7 +1,7 @@
 //! `infeed view`: what the model will see, as a contact sheet.
 
 use infeed::Element;
-use infeed::view::{Options, Sheet};
+use infeed::view::{Options, Sheet, plain};
 
 use crate::images::Chosen;
 use crate::units::count;
@@ -20,6 +20,6 @@ pub(crate) fn view<T: Element>(args: &args::View) -> Outcome {
         0 => String::new(),
         failed => format!(", {failed} of them with the cause why a file cannot be used"),
     };
-    println!("{tiles}{failed}, in {}", args.out.display());
+    println!("{tiles}{failed}, in {}", plain(&args.out.to_string_lossy()));
     Ok(Exit::Done)
 }
