@@ -324,11 +324,18 @@ fn the_command_writes_a_sheet() {
         (["--from", "3"], "the epoch has 3 samples"),
         (["--count", "0"], "1 to 2000 tiles"),
     ] {
-        let out = if flags[0] == "--out" { &[][..] } else { &["--out", "/nowhere/v.html"] };
-        let output = infeed(&[&["view", dir(&root)], out, &flags].concat());
+        let other = out.path().join("other.html");
+        let to = ["--out", other.to_str().unwrap()];
+        let to = if flags[0] == "--out" { &[][..] } else { &to };
+        let output = infeed(&[&["view", dir(&root)], to, &flags].concat());
         assert_eq!(code(&output), 2, "{flags:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
+        assert!(!other.exists());
     }
+    let nowhere = ["view", dir(&root), "--out", "/nowhere/v.html", "--count", "0"];
+    let output = infeed(&nowhere);
+    assert_eq!(code(&output), 1, "told before all else: {}", stderr(&output));
+    assert!(stderr(&output).contains("/nowhere/v.html: the file cannot be made"));
 }
 
 // ---- the survey
@@ -559,7 +566,7 @@ fn a_thread_that_panics_ends_the_survey() {
 fn a_class_with_a_large_number_is_one_class() {
     let root = tree((0..2).map(|number| (format!("{number}.ppm"), ppm(20, 20, number))));
     let list = root.path().join("list.csv");
-    std::fs::write(&list, "path,label\n0.ppm,2000000000\n1.ppm,3\n").unwrap();
+    std::fs::write(&list, "path,class\n0.ppm,2000000000\n1.ppm,3\n").unwrap();
     let list = infeed::List::open(&list).unwrap();
     let found = survey(&Loader::source(list).dtype::<u8>().size(8, 8));
     let classes: Vec<(u32, u64)> =

@@ -149,12 +149,14 @@ impl Place<'_> {
 
     /// Nobody knows whose they are.
     fn refuse_files(&self) -> Result<()> {
-        let Some(file) = names(self.out, folder::is_ours)?.into_iter().next() else {
+        // Of an export.json that says nothing it is told last.
+        let files = names(self.out, folder::is_ours)?;
+        let Some(file) = files.iter().find(|name| *name != folder::EXPORT).or(files.first()) else {
             return Ok(());
         };
         let reason = format!(
-            "the folder holds {file}, and neither export.json nor a journal that would say whose \
-             it is. Choose another folder, or remove such files yourself"
+            "the folder holds {file}, and neither the export.json of an export nor a journal that \
+             would say whose it is. Choose another folder, or remove such files yourself"
         );
         Err(Error::config("out", self.out.display(), reason))
     }
