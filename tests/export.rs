@@ -13,9 +13,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use infeed::export::{Export, NpyElement, ShardSize, Summary, merge, verify};
+use infeed::source::{Admission, Fingerprint, Listing, ReadFuture, Source};
 use infeed::{
-    Budget, ErrorKind, Fit, Jitter, LastBatch, Layout, Loader, LoaderBuilder, OnError, Sampling,
-    Shard, f16,
+    Budget, Cause, ErrorKind, Fit, Jitter, LastBatch, Layout, Loader, LoaderBuilder, OnError,
+    Sampling, Shard, f16,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -563,6 +564,93 @@ fn an_overwrite_goes_on_and_leaves_nothing_of_the_old() {
         new(&to).run().unwrap();
         same(&whole, &to, "a stray shard");
     });
+}
+
+/// A folder of which one file cannot be looked at so many times, and each takes a while.
+struct Flaky {
+    folder: infeed::Folder,
+    fails: std::sync::atomic::AtomicU32,
+    takes: Duration,
+}
+
+impl Source for Flaky {
+    fn root(&self) -> PathBuf {
+        self.folder.root()
+    }
+
+    fn list(&self, listing: &mut Listing<'_>) -> infeed::Result<()> {
+        self.folder.list(listing)
+    }
+
+    fn read(&self, path: &Path, admission: Admission) -> ReadFuture {
+        self.folder.read(path, admission)
+    }
+
+    fn fingerprint(&self, path: &Path) -> Result<Option<Fingerprint>, Cause> {
+        use std::sync::atomic::Ordering::Relaxed;
+        if !self.takes.is_zero() {
+            wait(self.takes);
+        }
+        let fails = path.ends_with("0004.ppm")
+            && self.fails.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
+        match fails {
+            true => Err(Cause::new(infeed::CauseKind::Io, "not now")),
+            false => self.folder.fingerprint(path),
+        }
+    }
+}
+
+/// Once more, and then it is an error: never a line that says the source knows nothing.
+#[test]
+fn a_file_that_cannot_be_looked_at_is_no_null() {
+    within(|_| {
+        let (root, out) = (pictures(20, |_| false), tempfile::tempdir().unwrap());
+        let of = |to: &str, fails: u32, takes: u64| {
+            let takes = Duration::from_millis(takes);
+            let source =
+                Flaky { folder: infeed::Folder::new(root.path()), fails: fails.into(), takes };
+            let builder = Loader::source(source).dtype::<u8>().size(8, 6).batch_size(16);
+            samples(builder, &out.path().join(to), 4).run()
+        };
+        let whole = out.path().join("whole");
+        of("whole", 0, 0).unwrap();
+        for (to, fails, takes) in [("again", 1, 0), ("slow", 0, 1), ("slow-again", 1, 1)] {
+            of(to, fails, takes).unwrap();
+            same(&whole, &out.path().join(to), to);
+        }
+        for (to, takes) in [("fails", 0), ("slow-fails", 1)] {
+            let error = of(to, 2, takes).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::System, "{error}");
+            let told = format!("{error:?} {error}");
+            for part in ["0004.ppm", "not now", "goes on"] {
+                assert!(told.contains(part), "{part} in {told}");
+            }
+            of(to, 0, 0).unwrap();
+            same(&whole, &out.path().join(to), to);
+        }
+    });
+}
+
+/// Nobody reads what is printed, or it cannot be printed as it is.
+#[cfg(unix)]
+#[test]
+fn what_is_printed_decides_nothing() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let (root, out) = (pictures(10, |_| false), tempfile::tempdir().unwrap());
+    let to = out.path().join(std::ffi::OsStr::from_bytes(b"out-\xff"));
+    let mut command = Command::new(INFEED);
+    command.args(["export", text(root.path())]).arg(&to).args(["--size", "8", "--json"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["export"]["out"].as_str().unwrap().ends_with("out-\u{fffd}"), "{report}");
+    fs::remove_file(to.join("labels-00000.npy")).unwrap();
+    let mut command = Command::new(INFEED);
+    command.arg("verify").arg(&to).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1), "a damaged export");
 }
 
 /// A record says by what it was made.

@@ -338,6 +338,18 @@ fn the_command_writes_a_sheet() {
     assert!(stderr(&output).contains("/nowhere/v.html: the file cannot be made"));
 }
 
+/// Where there is no colour, nothing is told of it.
+#[test]
+fn a_grey_picture_has_no_changes_of_colour() {
+    let root = tree([("0.pgm", pgm(20, 16)), ("1.ppm", ppm(20, 16, 1))]);
+    let jitter = Jitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.2 };
+    let builder = Loader::folder(root.path()).dtype::<u8>().size(8, 8).jitter(jitter);
+    let sheet = builder.random_grey(1.0).sheet(&Options::default()).unwrap();
+    let told: Vec<_> = sheet.tiles().iter().map(|tile| tile.choices().unwrap()).collect();
+    assert_eq!((told[0].changes.len(), told[0].grey), (2, false), "{:?}", told[0]);
+    assert_eq!((told[1].changes.len(), told[1].grey), (4, true), "{:?}", told[1]);
+}
+
 // ---- the survey
 
 fn pgm(width: u32, height: u32) -> Vec<u8> {

@@ -198,14 +198,23 @@ impl Sheet {
         unfinished.finish().map(|_| ())
     }
 
-    /// Refuses the name of a file that [`save`](Self::save) would refuse, and one where no
-    /// file can be made, before there is a sheet.
+    /// Refuses the name of a file that [`save`](Self::save) would refuse, before
+    /// there is a sheet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config).
+    pub fn check_name(file: impl AsRef<Path>) -> Result<()> {
+        Kind::of(file.as_ref()).map(|_| ())
+    }
+
+    /// The same, and refuses a file that cannot be made where it is to be.
     ///
     /// # Errors
     ///
     /// As [`save`](Self::save).
-    pub fn check_name(file: impl AsRef<Path>) -> Result<()> {
-        Kind::of(file.as_ref())?;
+    pub fn check_file(file: impl AsRef<Path>) -> Result<()> {
+        Self::check_name(&file)?;
         Unfinished::unique(file.as_ref().to_owned()).map(drop)
     }
 }

@@ -8,7 +8,7 @@ use crate::units::count;
 use crate::{Exit, Outcome, args};
 
 pub(crate) fn view<T: Element>(args: &args::View) -> Outcome {
-    Sheet::check_name(&args.out)?;
+    Sheet::check_file(&args.out)?;
     let Chosen { source, .. } = args.knobs.images.choose(args.dir.as_deref())?;
     let args::View { epoch, from, count: samples, repeat, columns, .. } = *args;
     let options = Options { epoch, from, count: samples, repeat, columns };
