@@ -550,6 +550,13 @@ fn an_overwrite_goes_on_and_leaves_nothing_of_the_old() {
             again.run(|_| {}).unwrap();
             same(&whole, &to, "an overwrite that goes on");
         }
+        // A bad file is left out in the second try, as the error says.
+        let to = out.path().join("skips");
+        old(&to);
+        assert!(!broken_off(new(&to).overwrite(true), 14));
+        let skips = builder(root.path()).on_error(OnError::skip());
+        let again = samples(skips, &to, 10).overwrite(true).run().unwrap();
+        assert_eq!((again.resumed, again.ended), (1, true));
         // A part cannot know whether others are at work.
         let to = out.path().join("part");
         old(&to);

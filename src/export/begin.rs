@@ -68,11 +68,15 @@ impl Place<'_> {
         }
         let lock = Lock::take(out, journal, part)?;
         // An overwrite that was broken off goes on, so that the same command is right.
-        let begun = !out.join(folder::EXPORT).exists()
-            && journal.recipe().is_ok_and(|then| then.as_ref() == Some(recipe));
-        if begun {
+        let then = journal.recipe().ok().flatten().filter(|_| !out.join(folder::EXPORT).exists());
+        if let Some(then) = then
+            && (then == *recipe || then.may_become(recipe))
+        {
             let records = journal.records(recipe)?;
             if self.changed(&records)?.is_none() {
+                if then != *recipe {
+                    journal.change(recipe, part)?;
+                }
                 return Ok(Stand::Open(records, lock));
             }
         }
