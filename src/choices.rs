@@ -68,17 +68,25 @@ impl Choices {
             Change::Saturation(blend) => ColorChange::Saturation(blend.factor()),
             Change::Hue(shift) => ColorChange::Hue(shift),
         });
-        let of_colour = |change: &ColorChange| {
-            matches!(change, ColorChange::Saturation(_) | ColorChange::Hue(_))
-        };
-        Choices {
+        let mut choices = Choices {
             original,
             crop: view.shown(places.size()).scaled(across, down),
             mirrored: view.flip(),
             upside_down: transform.turns_upside_down(turn),
-            changes: changes.filter(|change| !(colourless && of_colour(change))).collect(),
-            grey: !colourless && augment.takes_colour_away(turn),
+            changes: changes.collect(),
+            grey: augment.takes_colour_away(turn),
             erased: augment.erased(places, turn),
+        };
+        if colourless {
+            choices.forget_colour();
         }
+        choices
+    }
+
+    /// Leaves out what changes nothing where there is no colour.
+    pub(crate) fn forget_colour(&mut self) {
+        self.changes
+            .retain(|change| !matches!(change, ColorChange::Saturation(_) | ColorChange::Hue(_)));
+        self.grey = false;
     }
 }

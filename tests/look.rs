@@ -324,11 +324,30 @@ fn the_command_writes_a_sheet() {
         (["--from", "3"], "the epoch has 3 samples"),
         (["--count", "0"], "1 to 2000 tiles"),
     ] {
-        let out = if flags[0] == "--out" { &[][..] } else { &["--out", "/nowhere/v.html"] };
-        let output = infeed(&[&["view", dir(&root)], out, &flags].concat());
+        let other = out.path().join("other.html");
+        let to = ["--out", other.to_str().unwrap()];
+        let to = if flags[0] == "--out" { &[][..] } else { &to };
+        let output = infeed(&[&["view", dir(&root)], to, &flags].concat());
         assert_eq!(code(&output), 2, "{flags:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
+        assert!(!other.exists());
     }
+    let nowhere = ["view", dir(&root), "--out", "/nowhere/v.html", "--count", "0"];
+    let output = infeed(&nowhere);
+    assert_eq!(code(&output), 1, "told before all else: {}", stderr(&output));
+    assert!(stderr(&output).contains("/nowhere/v.html: the file cannot be made"));
+}
+
+/// Where there is no colour, nothing is told of it.
+#[test]
+fn a_grey_picture_has_no_changes_of_colour() {
+    let root = tree([("0.pgm", pgm(20, 16)), ("1.ppm", ppm(20, 16, 1))]);
+    let jitter = Jitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.2 };
+    let builder = Loader::folder(root.path()).dtype::<u8>().size(8, 8).jitter(jitter);
+    let sheet = builder.random_grey(1.0).sheet(&Options::default()).unwrap();
+    let told: Vec<_> = sheet.tiles().iter().map(|tile| tile.choices().unwrap()).collect();
+    assert_eq!((told[0].changes.len(), told[0].grey), (2, false), "{:?}", told[0]);
+    assert_eq!((told[1].changes.len(), told[1].grey), (4, true), "{:?}", told[1]);
 }
 
 // ---- the survey
@@ -511,6 +530,62 @@ fn a_survey_can_be_stopped() {
     assert!(error.to_string().contains("no image was found"), "{error}");
 }
 
+/// More than a read takes on a busy machine.
+const LONG: Duration = Duration::from_millis(500);
+
+/// Storage that hangs, and one that fails now and then, are no broken files.
+#[test]
+fn what_storage_does_is_not_put_down_to_the_files() {
+    within(|_| {
+        let mut acts = vec![Act::Good; 12];
+        (acts[1], acts[2], acts[5]) = (Act::ReadError, Act::OpenError, Act::HeldThread);
+        let source = Scripted::new(acts);
+        let list = tempfile::NamedTempFile::new().unwrap();
+        let found = survey(&source.loader().read_timeout(Some(LONG)));
+        assert_eq!(found.broken.iter().map(|broken| broken.index).collect::<Vec<_>>(), [1, 2, 5]);
+        found.save_quarantine(list.path()).unwrap();
+        let stays = found.broken.iter().filter(|broken| broken.stays()).count();
+        assert_eq!((SkipList::load(list.path()).unwrap().len(), stays), (1, 1));
+        let text = std::fs::read_to_string(list.path()).unwrap();
+        for part in ["# not in the list, as they may be read another time:", ": timed out: "] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        source.gate().open();
+
+        let source = Scripted::new(vec![Act::HeldThread; 20]);
+        let builder = source.loader().read_timeout(Some(LONG)).readers(4).threads(2);
+        let error = builder.survey(|_| ControlFlow::Continue(())).unwrap_err();
+        assert_eq!(error.kind(), infeed::ErrorKind::ReadsStuck, "{error}");
+        source.gate().open();
+    });
+}
+
+/// A thread that panics does not let the others go through all the rest.
+#[test]
+fn a_thread_that_panics_ends_the_survey() {
+    let source = Scripted::good(5_000);
+    let error = source.loader().threads(2).survey(|progress| {
+        assert!(progress.opened < 10, "as a test has it");
+        ControlFlow::Continue(())
+    });
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("a thread of the survey panicked"), "{error}");
+    assert!(source.opened().get() < 1_000);
+}
+
+/// Classes may be numbered as somebody likes.
+#[test]
+fn a_class_with_a_large_number_is_one_class() {
+    let root = tree((0..2).map(|number| (format!("{number}.ppm"), ppm(20, 20, number))));
+    let list = root.path().join("list.csv");
+    std::fs::write(&list, "path,class\n0.ppm,2000000000\n1.ppm,3\n").unwrap();
+    let list = infeed::List::open(&list).unwrap();
+    let found = survey(&Loader::source(list).dtype::<u8>().size(8, 8));
+    let classes: Vec<(u32, u64)> =
+        found.classes.iter().map(|class| (class.label, class.good)).collect();
+    assert_eq!(classes, [(3, 1), (2_000_000_000, 1)]);
+}
+
 /// Sources and decoders of others, which fail, panic, or do not come back.
 #[test]
 fn no_code_of_others_takes_a_survey_down() {
@@ -519,9 +594,9 @@ fn no_code_of_others_takes_a_survey_down() {
         acts.splice(4..11, Act::FAILING);
         (acts[15], acts[16]) = (Act::HeldTask, Act::HeldThread);
         let source = Scripted::new(acts.clone());
-        let builder = source.loader().read_timeout(Some(Duration::from_millis(60)));
+        let builder = source.loader().read_timeout(Some(LONG));
         let looked = |threads| {
-            let builder = source.loader().read_timeout(Some(Duration::from_millis(60)));
+            let builder = source.loader().read_timeout(Some(LONG));
             survey(&builder.threads(threads))
         };
         let found = looked(1);
@@ -674,6 +749,25 @@ fn check_prints_writes_and_exits() {
     let output = check(&["--skip-list", list_name]);
     assert_eq!(code(&output), 0, "{}", stdout(&output));
     assert!(stdout(&output).contains("every file can be used"));
+    // The list takes its own place, and loses nothing.
+    let before = std::fs::read(&list).unwrap();
+    let again = out.path().join("again.txt");
+    std::fs::write(&again, "a/0.jpg\n").unwrap();
+    let again = again.to_str().unwrap();
+    assert_eq!(code(&check(&["--skip-list", again, "--quarantine", again])), 1);
+    let (union, broken) = (SkipList::load(again).unwrap(), SkipList::load(&list).unwrap());
+    assert_eq!(union.len(), broken.len() + 1);
+    assert!(union.below(root.path())(Path::new("a/0.jpg")));
+    let text = std::fs::read_to_string(again).unwrap();
+    assert!(text.contains("# and 1 that a skip list had left out, at the end"), "{text}");
+    assert_eq!(std::fs::read(&list).unwrap(), before);
+    // A wrong path is told before anything is opened.
+    let nowhere = out.path().join("no/such/folder.csv");
+    for flag in ["--csv", "--quarantine"] {
+        let output = check(&[flag, nowhere.to_str().unwrap()]);
+        assert_eq!((code(&output), &*stdout(&output)), (1, ""), "{}", stderr(&output));
+        assert!(stderr(&output).contains("folder.csv"), "{}", stderr(&output));
+    }
     let small = ["--size", "16", "--batch-size", "2", "--skip-list", list_name];
     let view = out.path().join("view.html");
     let exported = out.path().join("npy");
@@ -742,9 +836,15 @@ fn shells_and_man_are_told() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    let commands = ["bench", "check", "compare", "completions", "export", "man", "run", "view"];
-    let mut expected: Vec<String> =
-        commands.iter().map(|command| format!("infeed-{command}.1")).collect();
+    let help = stdout(&infeed(&["--help"]));
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    // Where a line goes on, it is indented further.
+    let commands = commands.lines().filter_map(|line| {
+        let line = line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?;
+        line.split(' ').next().filter(|command| *command != "help")
+    });
+    let mut expected: Vec<String> = commands.map(|command| format!("infeed-{command}.1")).collect();
+    assert!(expected.len() >= 10, "{help}");
     expected.push("infeed.1".into());
     expected.sort();
     assert_eq!(pages, expected);

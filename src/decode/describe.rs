@@ -92,6 +92,12 @@ pub enum Stored {
 }
 
 impl Stored {
+    /// Whether there is one channel of levels, whatever it is decoded as.
+    pub(crate) fn is_colourless(self) -> bool {
+        use Stored::{Grey, Grey16, GreyAlpha, GreyAlpha16};
+        matches!(self, Grey | Grey16 | GreyAlpha | GreyAlpha16)
+    }
+
     /// How the picture is stored whose format is known.
     pub(crate) fn of(encoded: &[u8], format: Option<Format>) -> Stored {
         let of_frame = |components: usize| match components {

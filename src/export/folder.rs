@@ -182,11 +182,14 @@ pub(super) fn array_of(name: &str) -> Option<Option<u64>> {
     let rest = KINDS.iter().find_map(|kind| name.strip_prefix(kind))?.strip_suffix(".npy")?;
     match rest.strip_prefix('-') {
         None => rest.is_empty().then_some(None),
-        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
-            digits.parse().ok().map(Some)
-        }
-        Some(_) => None,
+        Some(digits) => number_of(digits).map(Some),
     }
+}
+
+/// The number that is written so, and not otherwise: with five digits or more.
+pub(super) fn number_of(digits: &str) -> Option<u64> {
+    let number = digits.parse().ok()?;
+    (format!("{number:05}") == digits).then_some(number)
 }
 
 #[cfg(test)]
@@ -207,9 +210,22 @@ mod tests {
         ] {
             assert!(is_ours(name), "{name}");
         }
-        for name in ["images-a.npy", "images-.npy", "notes.txt", "labels-1.txt", ".tmp", JOURNAL] {
+        for name in [
+            "images-a.npy",
+            "images-.npy",
+            "images-1.npy",
+            "images-2024.npy",
+            "images-000001.npy",
+            "images-+0001.npy",
+            "images-0000000000000000000000001.npy",
+            "notes.txt",
+            "labels-1.txt",
+            ".tmp",
+            JOURNAL,
+        ] {
             assert!(!is_ours(name), "{name}");
         }
+        assert_eq!(array_of("labels-123456.npy"), Some(Some(123_456)));
         assert_eq!(array_of("labels-00012.npy"), Some(Some(12)));
     }
 

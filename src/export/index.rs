@@ -81,14 +81,27 @@ impl Index {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             bytes => bytes.at(&path)?,
         };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            let reason = format!(
-                "{}: it cannot be read: {error}. Another version of infeed may have made the \
-                 export; choose another folder, or begin anew (overwrite)",
-                path.display()
-            );
+        let read = serde_json::from_slice::<Self>(&bytes).map_err(|error| error.to_string());
+        let read = read.and_then(|index| match index.plan.wrong() {
+            Some(wrong) => Err(wrong.to_owned()),
+            None => Ok(index),
+        });
+        read.map(Some).map_err(|wrong| {
+            let what = match is_an_export(&bytes) {
+                true => {
+                    "Another version of infeed may have made the export; choose another \
+                         folder, or begin anew (overwrite)"
+                }
+                false => "It is no export's, or damaged: choose another folder, or remove it",
+            };
+            let reason = format!("{}: it cannot be read: {wrong}. {what}", path.display());
             Error::config("out", out.display(), reason)
         })
+    }
+
+    /// Whether there is an `export.json` that is an export's, of whatever version.
+    pub(super) fn is_there(out: &Path) -> bool {
+        fs::read(out.join(EXPORT)).is_ok_and(|bytes| is_an_export(&bytes))
     }
 
     pub(super) fn write(&self, out: &Path) -> Io<()> {
@@ -97,4 +110,9 @@ impl Index {
             to.write_all(b"\n")
         })
     }
+}
+
+fn is_an_export(bytes: &[u8]) -> bool {
+    let read = serde_json::from_slice::<Value>(bytes).unwrap_or_default();
+    read["plan"]["infeed"].is_string() && read["plan"]["format"].is_number()
 }

@@ -21,6 +21,7 @@ use serde_json::Value;
 use super::folder::{self, At, Coming, Io, JOURNAL, array_name, temporary, whole};
 use super::recipe::Recipe;
 use crate::config::Shard;
+use crate::digest::{read_hex, write_hex};
 use crate::error::{Error, Result};
 
 const PLAN: &str = "plan.json";
@@ -29,6 +30,9 @@ const PLAN: &str = "plan.json";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) shard: u64,
+    /// Of what it was made by ([`Recipe::print`]).
+    #[serde(serialize_with = "write_hex", deserialize_with = "read_hex")]
+    pub(super) recipe: u64,
     pub(super) rows: u64,
     /// Of its rows in each array.
     pub(super) digests: Vec<String>,
@@ -61,9 +65,14 @@ impl Journal {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             bytes => bytes.at(&path)?,
         };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        let read = serde_json::from_slice::<Recipe>(&bytes).map_err(|error| error.to_string());
+        let read = read.and_then(|recipe| match recipe.wrong() {
+            Some(wrong) => Err(wrong.to_owned()),
+            None => Ok(recipe),
+        });
+        read.map(Some).map_err(|wrong| {
             let reason = format!(
-                "{}: it cannot be read: {error}. Another version of infeed may have begun the \
+                "{}: it cannot be read: {wrong}. Another version of infeed may have begun the \
                  export: go on with that one, or begin anew (overwrite)",
                 path.display()
             );
@@ -106,10 +115,24 @@ impl Journal {
 
     /// The records of shards that are complete.
     pub(super) fn records(&self, recipe: &Recipe) -> Io<Records> {
+        self.records_if(recipe, |record, first| self.has_arrays(recipe, record, first))
+    }
+
+    /// What records say, whether their arrays are there or not.
+    pub(super) fn claimed(&self, recipe: &Recipe) -> Io<Records> {
+        self.records_if(recipe, |_, _| true)
+    }
+
+    fn records_if(&self, recipe: &Recipe, whole: impl Fn(&Record, u64) -> bool) -> Io<Records> {
         let mut records = Records::new();
+        let prints = [true, false].map(|failed| recipe.print(failed));
         let mut row = 0;
         for shard in self.recorded()? {
             let Some((record, _)) = self.open(shard)? else { continue };
+            if record.recipe != prints[usize::from(record.failed.is_empty())] {
+                // Of another export, which was in the folder before.
+                continue;
+            }
             let gap = records.last_key_value().map_or(0, |(last, _)| last + 1) != shard;
             if recipe.single && recipe.skips() && gap {
                 // Where its rows lie depends on those before.
@@ -117,7 +140,7 @@ impl Journal {
             }
             let first =
                 if recipe.single && !recipe.skips() { shard * recipe.shard_size } else { row };
-            if shard < recipe.shards().count() && self.has_arrays(recipe, &record, first) {
+            if shard < recipe.shards().count() && whole(&record, first) {
                 row += record.rows;
                 records.insert(shard, record);
             }
@@ -183,16 +206,23 @@ impl Journal {
     }
 
     /// Removes an export, whether it has ended or not, in an order in which a kill
-    /// leaves nothing that could be taken for more than it is.
+    /// leaves nothing that could be taken for more than it is: until the next is begun
+    /// there is a journal without a plan, which says that arrays are to go.
     pub(super) fn remove_export(&self) -> Io<()> {
         folder::remove(&self.out.join(folder::EXPORT))?;
-        for name in folder::names(&self.out, folder::is_ours)? {
-            folder::remove(&self.out.join(name))?;
-        }
+        self.sweep(|_| true)?;
         for shard in self.recorded()? {
             folder::remove(&self.folder.join(record_name(shard)))?;
         }
         folder::remove(&self.folder.join(PLAN))
+    }
+
+    /// Removes those of an export's files beside the journal.
+    pub(super) fn sweep(&self, which: impl Fn(&str) -> bool) -> Io<()> {
+        for name in folder::names(&self.out, |name| folder::is_ours(name) && which(name))? {
+            folder::remove(&self.out.join(name))?;
+        }
+        Ok(())
     }
 
     /// The export has ended.
@@ -222,5 +252,5 @@ fn record_name(shard: u64) -> String {
 /// The shard whose record has this name.
 fn recorded(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("shard-")?.strip_suffix(".jsonl")?;
-    digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    folder::number_of(digits)
 }

@@ -8,7 +8,6 @@ use super::folder::{self, MANIFEST, temporary};
 use super::index::{Part, ShardParts};
 use super::journal::Journal;
 use super::manifest::Told;
-use super::npy::HEADER;
 use super::recipe::Recipe;
 use super::verify::{Look, Problem, problem};
 use crate::batch::NO_LABEL;
@@ -75,8 +74,13 @@ impl Saying<'_> {
             let path = self.out.join(&part.file);
             let path = if path.exists() { path } else { self.out.join(temporary(&part.file)) };
             let mut file = File::open(path).ok()?;
-            file.seek(SeekFrom::Start(HEADER + shard.row * rows.bytes())).ok()?;
-            let mut bytes = vec![0; usize::try_from(part.bytes).ok()?];
+            let from = rows.file_bytes(shard.row);
+            // Room is made for what is there, whatever is claimed.
+            let claimed = shard.rows.checked_mul(rows.bytes())?;
+            let there = file.metadata().ok()?.len().checked_sub(from)?;
+            let fits = part.bytes == claimed && claimed <= there;
+            let mut bytes = vec![0; usize::try_from(claimed).ok().filter(|_| fits)?];
+            file.seek(SeekFrom::Start(from)).ok()?;
             file.read_exact(&mut bytes).ok().map(|()| bytes)
         };
         Labels { labels: read(1), targets: read(2), target_len: self.recipe.target_len }
@@ -113,7 +117,7 @@ fn check_lines(
     let images = shard.files.first().map_or("", |part| &*part.file);
     let mut line = String::new();
     for at in 0..shard.rows {
-        let row = shard.row + at;
+        let row = shard.row.saturating_add(at);
         let place = format!("row {row} of {images}");
         line.clear();
         match lines.read_line(&mut line) {

@@ -1,5 +1,6 @@
 //! The last step of an export: records become the manifest and `export.json`.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -40,7 +41,7 @@ pub fn merge(out: impl AsRef<Path>) -> Result<Summary> {
     };
     let records = journal.records(&recipe)?;
     let shards = recipe.shards().count();
-    let missing: Vec<u64> = (0..shards).filter(|shard| !records.contains_key(shard)).collect();
+    let missing = missing(&recipe, &records);
     if !missing.is_empty() {
         return Err(refused(format!(
             "{} of {shards} shards are missing: {}. Run the parts that make them (--shard-of), \
@@ -57,6 +58,11 @@ pub fn merge(out: impl AsRef<Path>) -> Result<Summary> {
     Ok(index.summary(out))
 }
 
+fn missing(recipe: &Recipe, records: &Records) -> Vec<u64> {
+    let shards = 0..recipe.shards().count();
+    shards.filter(|shard| !records.contains_key(shard)).collect()
+}
+
 /// All shards are complete. Each step can be done again, and until `export.json` has its
 /// name the journal says that there is something to do.
 pub(super) fn finish(
@@ -65,6 +71,15 @@ pub(super) fn finish(
     recipe: &Recipe,
     records: &Records,
 ) -> Io<Index> {
+    let missing = missing(recipe, records);
+    if !missing.is_empty() {
+        // Somebody took away what was there.
+        let what = format!(
+            "shards {} are missing. Run the export again, which makes them",
+            numbered(&missing)
+        );
+        return Err(io::Error::other(what)).at(out);
+    }
     let arrays = recipe.arrays();
     let images: u64 = records.values().map(|record| record.rows).sum();
     if recipe.single {
@@ -111,6 +126,10 @@ pub(super) fn finish(
         shards,
         failures,
     };
+    // An export that was here before may have had more shards.
+    let parts = index.shards.iter().flat_map(|shard| &shard.files);
+    let known: HashSet<&str> = parts.map(|part| &*part.file).chain([MANIFEST]).collect();
+    journal.sweep(|name| !known.contains(name))?;
     // Every other name is on the disk before this one is there.
     folder::sync_folder(out)?;
     index.write(out)?;

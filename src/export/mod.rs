@@ -29,6 +29,7 @@
 //! lock       several processes                           index      export.json
 //! manifest   a line a row                                verify     is it all true?
 //! lines      the manifest beside the arrays              summary    how far it has come
+//! origin     the source's files beside the manifest
 //! ```
 
 mod begin;
@@ -41,6 +42,7 @@ mod manifest;
 mod merge;
 mod npy;
 mod options;
+mod origin;
 mod recipe;
 mod run;
 mod shards;

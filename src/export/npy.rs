@@ -53,7 +53,7 @@ impl Rows {
     pub(super) fn bytes(&self) -> u64 {
         // The last digit of a type says its bytes.
         let element = self.descr.bytes().last().map_or(1, |digit| u64::from(digit - b'0'));
-        self.shape.iter().map(|&side| side as u64).product::<u64>() * element
+        self.shape.iter().fold(element, |bytes, &side| bytes.saturating_mul(side as u64))
     }
 
     /// The header of format version 1.0 (NumPy's `numpy.lib.format`): magic, version,
@@ -79,7 +79,8 @@ impl Rows {
 
     /// Bytes of a whole file.
     pub(super) fn file_bytes(&self, rows: u64) -> u64 {
-        HEADER + rows * self.bytes()
+        // A damaged claim may say anything.
+        rows.saturating_mul(self.bytes()).saturating_add(HEADER)
     }
 }
 

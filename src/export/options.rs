@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::begin::begin;
 use super::npy::NpyElement;
 use super::run::Exporting;
-use super::shards::ShardSize;
+use super::shards::{MOST_ROWS, ShardSize};
 use super::summary::Summary;
 use crate::builder::LoaderBuilder;
 use crate::config::{OnError, Order, Resolved, Shard};
@@ -146,6 +146,15 @@ impl<T: NpyElement> Export<T> {
         if self.builder.resume.is_some() {
             let reason = "an export knows by itself where it stood; leave the state out";
             return Err(Error::config("resume", "a state", reason));
+        }
+        if let ShardSize::Samples(samples) = self.shard_size
+            && samples > MOST_ROWS
+        {
+            let reason = format!(
+                "expected at most {MOST_ROWS} samples: their lines of the manifest are in memory \
+                 until the shard is whole. For one file of all images, say single"
+            );
+            return Err(Error::config("shard_size", samples, reason));
         }
         let parts = self.part.world > 1;
         if self.single && parts && matches!(config.on_error, OnError::Skip { .. }) {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use twox_hash::XxHash3_64;
 
 use super::folder::KINDS;
 use super::npy::{HEADER, I64, NpyElement, Rows};
@@ -43,6 +44,9 @@ const DECIDE: [&str; 23] = [
     "limits",
     "cache_side",
 ];
+
+/// Those of them that say what becomes of failed samples.
+const FAILING: [&str; 2] = ["on_error", "replace_attempts"];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recipe {
@@ -111,6 +115,30 @@ impl Recipe {
         })
     }
 
+    /// A hash of all that decides a shard's bytes. What becomes of failed samples decides
+    /// nothing where none has failed.
+    pub(super) fn print(&self, failed: bool) -> u64 {
+        let mut of = self.clone();
+        if !failed {
+            FAILING.iter().for_each(|field| drop(of.config.remove(*field)));
+        }
+        XxHash3_64::oneshot(serde_json::to_string(&of).unwrap_or_default().as_bytes())
+    }
+
+    /// What is wrong with one that was read from a file.
+    pub(super) fn wrong(&self) -> Option<&'static str> {
+        let elements = [f32::DESCR, half::f16::DESCR, u8::DESCR];
+        let side = |side: &usize| (1..=1 << 20).contains(side);
+        [
+            (self.shard_size == 0, "shard_size is 0"),
+            (!elements.contains(&&*self.descr), "descr is no type that it can be of here"),
+            (!self.row_shape.iter().all(side), "row_shape is no picture's"),
+            (self.target_len > 1 << 32, "target_len is absurd"),
+        ]
+        .into_iter()
+        .find_map(|(wrong, what)| wrong.then_some(what))
+    }
+
     pub(super) fn shards(&self) -> Shards {
         Shards { positions: self.positions, size: self.shard_size }
     }
@@ -158,7 +186,7 @@ impl Recipe {
     /// could have failed so far: it may go on so.
     pub(super) fn may_become(&self, now: &Recipe) -> bool {
         let mut become_now = self.clone();
-        for field in ["on_error", "replace_attempts"] {
+        for field in FAILING {
             let value = now.config.get(field).cloned().unwrap_or_default();
             become_now.config.insert(field.to_owned(), value);
         }

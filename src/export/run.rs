@@ -159,8 +159,9 @@ impl<T: NpyElement> Exporting<T> {
             return Err(Error::config("run", "again", reason));
         };
         let made = self.make(progress);
-        self.look()?;
-        made?;
+        let looked = self.look();
+        // The first error says why.
+        made.and(looked)?;
         if self.part == Shard::WHOLE {
             let index = finish(&self.out, &self.journal, &self.recipe, &self.records)
                 .map_err(|failed| self.told(failed))?;
@@ -198,6 +199,7 @@ impl<T: NpyElement> Exporting<T> {
         let (finished, committed) = bounded(1);
         let first = self.todo[0];
         let skips = self.recipe.skips();
+        let prints = [true, false].map(|failed| self.recipe.print(failed));
         let writer = Writer {
             out: self.out.clone(),
             arrays: self.recipe.arrays(),
@@ -211,11 +213,13 @@ impl<T: NpyElement> Exporting<T> {
             fixed: !skips,
             todo: self.todo.iter().copied().collect(),
             lost: Vec::new(),
+            prints,
             shared: Arc::clone(&self.shared),
             finished,
         };
         let (out, journal) = (self.out.clone(), self.journal.clone());
-        let committer = Committer { out, journal, single, shared: Arc::clone(&self.shared) };
+        let shared = Arc::clone(&self.shared);
+        let committer = Committer { out, journal, single, shared };
         let (complete, loader, shared) = (self.summary.complete, &mut self.loader, &self.shared);
         let made = std::thread::scope(|scope| {
             let started = |error| Error::system("a thread cannot be started", error);
@@ -244,7 +248,7 @@ impl<T: NpyElement> Exporting<T> {
             (Err(failed), _) | (Ok(()), Err(failed)) => failed,
             (Ok(()), Ok(())) => return made.decoded.map(drop),
         };
-        self.look()?;
+        drop(self.look());
         Err(self.told(failed))
     }
 

@@ -11,15 +11,15 @@ use crate::plan::Remaining;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ShardSize {
-    /// So many samples.
+    /// So many samples, at most 262,144.
     Samples(u64),
     /// As many samples as fit into so many bytes of images, at least 1 and at most
     /// 262,144: their lines of the manifest are in memory until the shard is whole.
     Bytes(u64),
 }
 
-/// What a count of bytes is turned into at the most.
-const MOST_ROWS: u64 = 1 << 18;
+/// What a count of bytes is turned into at the most, and what can be asked for.
+pub(super) const MOST_ROWS: u64 = 1 << 18;
 
 impl Default for ShardSize {
     /// 256 MiB: large enough that a file's overhead is nothing, and small enough that

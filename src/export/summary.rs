@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::index::Index;
@@ -12,7 +12,8 @@ use super::journal::{Record, Records};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// The folder.
+    /// The folder; in JSON, what is not UTF-8 is replaced.
+    #[serde(serialize_with = "lossy")]
     pub out: PathBuf,
     /// Whether it has ended: the manifest and `export.json` are there.
     pub ended: bool,
@@ -56,6 +57,10 @@ impl Summary {
             ..self
         }
     }
+}
+
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// How many of these have another in their place.

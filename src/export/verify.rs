@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::folder::{self, MANIFEST, array_name, temporary};
 use super::index::{Index, Part, ShardParts};
-use super::journal::{Journal, Records};
+use super::journal::Journal;
 use super::lines::Saying;
 use super::npy::{HEADER, Hasher, Rows};
 use super::shards::numbered;
@@ -80,7 +80,7 @@ pub fn verify_with(out: impl AsRef<Path>, progress: impl Fn(u64, u64) + Sync) ->
     let recipe = &claim.plan;
     let hint = if ended { ANEW } else { AGAIN };
     let mut problems = Vec::new();
-    let jobs = jobs(&claim, ended);
+    let jobs = jobs(out, &claim, ended);
     let read = AtomicU64::new(0);
     problems.extend(run(out, &jobs, hint, &read, &progress)?);
     let said = Saying { out, recipe, shards: &claim.shards, hint };
@@ -131,12 +131,9 @@ fn unfinished(out: &Path, journal: &Journal) -> Result<Index> {
     let plan = journal
         .recipe()?
         .ok_or_else(|| refused("there is no export: neither export.json nor the journal of one"))?;
-    let mut records = Records::new();
-    for shard in journal.recorded()? {
-        records.extend(journal.open(shard)?.map(|(record, _)| (shard, record)));
-    }
+    let records = journal.claimed(&plan)?;
     let shards = ShardParts::of_all(&plan, records.values());
-    let images = records.values().map(|record| record.rows).sum();
+    let images = sum(records.values().map(|record| record.rows));
     let manifest = Part { file: MANIFEST.to_owned(), bytes: 0, digest: String::new() };
     let (failed, replaced, bytes, failures) = Default::default();
     Ok(Index { plan, images, failed, replaced, bytes, manifest, shards, failures })
@@ -156,12 +153,13 @@ pub(super) enum Look<'a> {
     Digest(u64, &'a Part),
 }
 
-fn jobs(claim: &Index, ended: bool) -> Vec<Job<'_>> {
+fn jobs<'a>(out: &Path, claim: &'a Index, ended: bool) -> Vec<Job<'a>> {
     let recipe = &claim.plan;
     let arrays = recipe.arrays();
+    // Killed in the last step, some may have their names.
     let now = |file: &str| match recipe.single && !ended {
-        true => temporary(file),
-        false => file.to_owned(),
+        true => Some(temporary(file)).filter(|name| out.join(name).exists()),
+        false => None,
     };
     let mut jobs = Vec::new();
     if recipe.single && ended {
@@ -172,12 +170,12 @@ fn jobs(claim: &Index, ended: bool) -> Vec<Job<'_>> {
     }
     for shard in &claim.shards {
         for (part, (_, rows)) in shard.files.iter().zip(&arrays) {
-            let file = now(&part.file);
+            let file = now(&part.file).unwrap_or_else(|| part.file.clone());
             if !recipe.single {
                 let look = Look::Header(rows.clone(), shard.rows);
                 jobs.push(Job { file: file.clone(), look });
             }
-            let from = HEADER + shard.row * rows.bytes();
+            let from = rows.file_bytes(shard.row);
             jobs.push(Job { file, look: Look::Digest(from, part) });
         }
     }
@@ -193,7 +191,7 @@ fn run(
     progress: &(impl Fn(u64, u64) + Sync),
 ) -> Result<Vec<Problem>> {
     let bytes = |job: &Job<'_>| if let Look::Digest(_, part) = job.look { part.bytes } else { 0 };
-    let total = jobs.iter().map(bytes).sum();
+    let total = sum(jobs.iter().map(bytes));
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         let mut buffer = vec![0; 1 << 20];
@@ -271,7 +269,7 @@ impl Look<'_> {
                     count(most);
                 }
                 if hasher.digest() != part.digest {
-                    let end = from + part.bytes;
+                    let end = from.saturating_add(part.bytes);
                     return Err(format!("its bytes {from} to {end} are not what was written"));
                 }
             }
@@ -280,15 +278,20 @@ impl Look<'_> {
     }
 }
 
+/// Of numbers that a damaged file may have made of anything.
+fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, u64::saturating_add)
+}
+
 /// Whether the numbers agree with each other.
 fn counts(claim: &Index) -> Vec<Problem> {
     let Index { plan, images, failed, bytes, shards, failures, .. } = claim;
-    let rows: u64 = shards.iter().map(|shard| shard.rows).sum();
-    let made = if plan.skips() { images + failed } else { *images };
+    let rows = sum(shards.iter().map(|shard| shard.rows));
+    let made = if plan.skips() { images.saturating_add(*failed) } else { *images };
     let numbers = shards.iter().map(|shard| shard.shard).eq(0..plan.shards().count());
     let files = if plan.single { 1 } else { shards.len() as u64 } * plan.arrays().len() as u64;
     let parts = shards.iter().flat_map(|shard| &shard.files).map(|part| part.bytes);
-    let sum = files * HEADER + parts.sum::<u64>() + claim.manifest.bytes;
+    let all = sum(parts.chain([files * HEADER, claim.manifest.bytes]));
     let wrong = [
         (!numbers, "the shards are not all there, each once and in order".to_owned()),
         (rows != *images, format!("images is {images}, and the shards have {rows} rows")),
@@ -297,7 +300,7 @@ fn counts(claim: &Index) -> Vec<Problem> {
             (*failed, claim.replaced) != (failures.len() as u64, replaced(failures)),
             "failed or replaced is not how many the failures are".to_owned(),
         ),
-        (*bytes != sum, format!("bytes is {bytes}, and the files have {sum}")),
+        (*bytes != all, format!("bytes is {bytes}, and the files have {all}")),
     ];
     let wrong = wrong.into_iter().filter(|(wrong, _)| *wrong);
     wrong.map(|(_, what)| problem(folder::EXPORT, format!("{what}. {ANEW}"))).collect()

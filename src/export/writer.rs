@@ -20,10 +20,15 @@ use super::manifest::{Place, tell};
 use super::npy::{HEADER, Hasher, NpyElement, Rows, write_at};
 use super::recipe::Recipe;
 use super::shards::Shards;
-use crate::batch::Batch;
+use crate::batch::{Batch, Sample};
 use crate::fence::fence;
-use crate::source::Source;
+use crate::source::{Fingerprint, Source};
 use crate::stats::StageStats;
+
+/// A look at a file that takes longer waits for a network.
+const SLOW: Duration = Duration::from_micros(300);
+/// Looks at once, then.
+const LOOKERS: usize = 8;
 
 /// What writing did, and what it cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -133,6 +138,8 @@ pub(super) struct Writer {
     /// Shards that are to be made, in order.
     pub(super) todo: VecDeque<u64>,
     pub(super) lost: Vec<Lost>,
+    /// Of the recipe: for shards in which samples failed, and for others.
+    pub(super) prints: [u64; 2],
     pub(super) shared: Arc<Shared>,
     pub(super) finished: Sender<Finished>,
 }
@@ -167,10 +174,13 @@ impl Writer {
         let mut at = 0;
         while at < samples.len() {
             let shard = self.shards.of(samples[at].position());
-            let same = |sample: &crate::Sample| self.shards.of(sample.position()) == shard;
+            let same = |sample: &Sample| self.shards.of(sample.position()) == shard;
             let rows = at..at + samples[at..].iter().take_while(|sample| same(sample)).count();
             while self.todo.front().is_some_and(|&front| front < shard) {
                 self.finish(current)?;
+            }
+            if self.todo.front() != Some(&shard) {
+                return Err(self.failed(&format!("a row of shard {shard} came, which is not due")));
             }
             let last = samples[rows.end - 1].position();
             at = rows.end;
@@ -214,9 +224,9 @@ impl Writer {
             write_at(file, part, at).at(path)?;
             bytes += part.len() as u64;
         }
-        for (row, sample) in (first..).zip(&batch.samples()[rows.clone()]) {
-            let told = fence(|| self.source.fingerprint(sample.path()));
-            let fingerprint = told.and_then(|told| told).ok().flatten();
+        let samples = &batch.samples()[rows.clone()];
+        let fingerprints = self.fingerprints(samples, &name)?;
+        for ((row, sample), fingerprint) in (first..).zip(samples).zip(fingerprints) {
             let place = Place { shard, file: &name, row };
             tell(&mut open.lines, sample, place, fingerprint).at(&self.out.join(&name))?;
         }
@@ -228,6 +238,48 @@ impl Writer {
         stats.write.bytes += bytes;
         stats.write.busy += started.elapsed();
         Ok(())
+    }
+
+    /// Of the samples' files, as they are now.
+    fn fingerprints(&self, samples: &[Sample], name: &str) -> Io<Vec<Option<Fingerprint>>> {
+        let look = |sample: &Sample| {
+            let look = || fence(|| self.source.fingerprint(sample.path())).and_then(|told| told);
+            // Once more: a line without it would pass for one of a source that knows none.
+            look().or_else(|_| look()).map_err(|cause| {
+                let path = self.source.root().join(sample.path());
+                let what = format!(
+                    "the size and time of {}, which the manifest has, cannot be told: {cause}. Run \
+                     the export again, which goes on from there",
+                    path.display()
+                );
+                Failed { path: self.out.join(name), error: io::Error::other(what) }
+            })
+        };
+        let Some((first, rest)) = samples.split_first() else { return Ok(Vec::new()) };
+        let started = Instant::now();
+        let mut told = vec![look(first)?];
+        if started.elapsed() < SLOW {
+            told.extend(rest.iter().map(look).collect::<Io<Vec<_>>>()?);
+            return Ok(told);
+        }
+        // Far away, and several can wait at once.
+        let parts = rest.chunks(rest.len().div_ceil(LOOKERS).max(1));
+        let parts = std::thread::scope(|scope| {
+            let waiting: Vec<_> = parts
+                .map(|part| {
+                    let look = move || part.iter().map(look).collect::<Io<Vec<_>>>();
+                    let name = "infeed-look".to_owned();
+                    (part, std::thread::Builder::new().name(name).spawn_scoped(scope, look))
+                })
+                .collect();
+            let joined = waiting.into_iter().map(|(part, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(self.failed("it panicked"))),
+                Err(_) => part.iter().map(look).collect(),
+            });
+            joined.collect::<Io<Vec<_>>>()
+        })?;
+        told.extend(parts.into_iter().flatten());
+        Ok(told)
     }
 
     /// All rows of the shard in front have come.
@@ -246,7 +298,8 @@ impl Writer {
         // Stable: several may have been tried for one place.
         self.lost.sort_by_key(|lost| lost.position);
         let later = self.lost.partition_point(|lost| lost.position < end);
-        let failed = self.lost.drain(..later).map(|lost| lost.told).collect();
+        let failed: Vec<Value> = self.lost.drain(..later).map(|lost| lost.told).collect();
+        let recipe = self.prints[usize::from(failed.is_empty())];
         let digests = arrays.iter().map(|array| array.hasher.digest()).collect();
         let mut own = Vec::new();
         for Array { rows: of, own: file, .. } in arrays {
@@ -255,7 +308,7 @@ impl Writer {
             own.push(file);
         }
         let busy = started.elapsed();
-        let record = Record { shard, rows, digests, failed };
+        let record = Record { shard, recipe, rows, digests, failed };
         let sent = self.finished.send(Finished { record, lines, own });
         let mut stats = self.shared.stats();
         stats.write.busy += busy;

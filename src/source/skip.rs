@@ -105,6 +105,13 @@ impl SkipList {
         move |path| below.find(path).is_some()
     }
 
+    /// The paths, in the list's order.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let mut paths: Vec<_> = self.0.paths.iter().collect();
+        paths.sort_unstable_by_key(|(_, number)| **number);
+        paths.into_iter().map(|(path, _)| path.clone()).collect()
+    }
+
     /// Whatever its order.
     pub(crate) fn hash(&self) -> u64 {
         self.0.hash

@@ -1,7 +1,10 @@
 //! The threads of a survey.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use twox_hash::XxHash3_128;
@@ -10,9 +13,10 @@ use super::tally::{self, Levels, Seen};
 use super::{Broken, Class, Progress, Reader, Resized, Survey};
 use crate::config::{Color, Resolved};
 use crate::decode::{Format, Orientation, Stored};
-use crate::error::{Cause, Error, Result, Stage};
+use crate::error::{Cause, CauseKind, Error, Result, Stage};
 use crate::fence::fence;
 use crate::preprocess::Preprocessor;
+use crate::read::StuckReads;
 use crate::source::{Entry, Index, Source, indexed, no_image};
 use crate::transform::Turn;
 
@@ -36,6 +40,7 @@ struct Work<'a> {
     opened: AtomicU64,
     broken: AtomicU64,
     stopped: AtomicBool,
+    stuck: Arc<StuckReads>,
 }
 
 pub(super) fn look(
@@ -64,6 +69,7 @@ pub(super) fn look(
         opened: AtomicU64::new(0),
         broken: AtomicU64::new(0),
         stopped: AtomicBool::new(stopped),
+        stuck: StuckReads::new(config.readers),
     };
     let found = work.on_threads()?;
     Ok(work.survey(found))
@@ -78,7 +84,7 @@ impl Work<'_> {
             for number in 0..threads {
                 let name = format!("infeed-survey-{number}");
                 let thread = std::thread::Builder::new().name(name.clone());
-                match thread.spawn_scoped(scope, || self.run()) {
+                match thread.spawn_scoped(scope, || self.run_or_stop()) {
                     Ok(thread) => running.push(thread),
                     Err(error) => {
                         self.stopped.store(true, Ordering::Relaxed);
@@ -104,9 +110,18 @@ impl Work<'_> {
         })
     }
 
+    /// One thread; where it fails or panics, the others end.
+    fn run_or_stop(&self) -> Result<Found> {
+        let done = catch_unwind(AssertUnwindSafe(|| self.run()));
+        if !matches!(done, Ok(Ok(_))) {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+        done.unwrap_or_else(|_| Err(Error::lost("a thread of the survey panicked")))
+    }
+
     /// One thread, until nothing is left or nobody wants more.
     fn run(&self) -> Result<Found> {
-        let mut reader = Reader::new(self.config)?;
+        let mut reader = Reader::new(self.config, &self.stuck)?;
         let mut preprocessor = (self.preprocessor)();
         let mut row = vec![0; preprocessor.row_len()];
         let channels = if self.config.color == Color::Grey { 1 } else { 3 };
@@ -130,6 +145,12 @@ impl Work<'_> {
                     found.seen.push(seen);
                 }
                 Err(broken) => {
+                    if broken.cause == CauseKind::TimedOut
+                        && let Some((stuck, readers, path)) = self.stuck.too_many()
+                    {
+                        // The rest would pass for broken.
+                        return Err(Error::stuck(stuck, readers, path));
+                    }
                     self.broken.fetch_add(1, Ordering::Relaxed);
                     found.broken.push(*broken);
                     // It may have panicked and left anything.
@@ -183,18 +204,22 @@ impl Work<'_> {
         let (names, labels) = (self.index.classes(), self.index.labels());
         let label = |index: u64| labels.get(index as usize).copied().flatten();
         let all = || broken.iter().map(|broken| broken.index).chain(seen.iter().map(|s| s.index));
-        let most = all().filter_map(label).max().map_or(0, |most| most as usize + 1);
         let unlabelled = all().filter(|&index| label(index).is_none()).count() as u64;
         // A source may have numbered its classes and not named them.
-        let name = |number: usize| names.get(number).cloned().unwrap_or_else(|| number.to_string());
-        let class =
-            |number: usize| Class { label: number as u32, name: name(number), good: 0, broken: 0 };
-        let mut classes: Vec<Class> = (0..names.len().max(most)).map(class).collect();
+        let name = |label: u32| {
+            let name = names.get(label as usize).cloned();
+            name.unwrap_or_else(|| label.to_string())
+        };
+        let class = |label| (label, Class { label, name: name(label), good: 0, broken: 0 });
+        // Numbers may be far apart.
+        let labels = (0..names.len() as u32).chain(all().filter_map(label));
+        let mut classes: BTreeMap<u32, Class> = labels.map(class).collect();
         for seen in &seen {
-            label(seen.index).into_iter().for_each(|label| classes[label as usize].good += 1);
+            let class = label(seen.index).and_then(|label| classes.get_mut(&label));
+            class.into_iter().for_each(|class| class.good += 1);
         }
         for broken in &mut broken {
-            if let Some(class) = broken.label.and_then(|label| classes.get_mut(label as usize)) {
+            if let Some(class) = broken.label.and_then(|label| classes.get_mut(&label)) {
                 class.broken += 1;
                 broken.class = Some(class.name.clone());
             }
@@ -210,7 +235,8 @@ impl Work<'_> {
             unlabelled,
             good: tally::good(&seen, &levels, color, path),
             broken,
-            classes,
+            classes: classes.into_values().collect(),
+            left_out: Vec::new(),
             levels: Resized { size, fit, filter, color },
         }
     }

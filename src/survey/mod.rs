@@ -28,6 +28,7 @@ use crate::config::{Augmentation, Cache, Color, Config, Filter, Fit, Layout, Nor
 use crate::decode::Format;
 use crate::element::Element;
 use crate::error::{CauseKind, Result, Stage};
+use crate::source::SkipList;
 
 /// Rows of the table of sizes.
 const SHOWN_SIZES: usize = 8;
@@ -52,12 +53,16 @@ pub struct Survey {
     pub broken: Vec<Broken>,
     /// The others.
     pub good: Good,
-    /// The classes in the order of their numbers; empty where there are none.
+    /// The classes that have a name or a sample, in the order of their numbers; empty where
+    /// there are none.
     pub classes: Vec<Class>,
     /// Samples without a class that were opened.
     pub unlabelled: u64,
     /// How the pictures were resized before their levels were counted.
     pub levels: Resized,
+    /// What a skip list had left out before.
+    #[serde(skip)]
+    left_out: Vec<PathBuf>,
 }
 
 /// A sample that does not become a row.
@@ -262,7 +267,8 @@ impl<T: Element> LoaderBuilder<T> {
     ///
     /// # Errors
     ///
-    /// As [`build`](Self::build); no broken file is one.
+    /// As [`build`](Self::build); no broken file is one, but
+    /// [`ErrorKind::ReadsStuck`](crate::ErrorKind::ReadsStuck) is when reads do not come back.
     pub fn survey(&self, watch: impl Fn(Progress) -> ControlFlow<()> + Sync) -> Result<Survey> {
         self.resolve()?;
         let fit = match self.config.fit {
@@ -282,7 +288,9 @@ impl<T: Element> LoaderBuilder<T> {
         };
         let config = plain.resolve::<u8>()?;
         let preprocessor = || self.plain_preprocessor(&config);
-        look::look(&*self.selected(), &config, &preprocessor, &watch)
+        let survey = look::look(&*self.selected(), &config, &preprocessor, &watch)?;
+        let left_out = self.config.skip_list.as_ref().map(SkipList::paths).unwrap_or_default();
+        Ok(Survey { left_out, ..survey })
     }
 }
 

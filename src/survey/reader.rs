@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use crate::config::Resolved;
 use crate::error::{Cause, CauseKind, Error, Result};
 use crate::fence::{fence, fenced};
+use crate::read::StuckReads;
 use crate::read::budget::ByteBudget;
 use crate::source::{Admission, Encoded, Source};
 
@@ -22,10 +23,12 @@ pub(crate) struct Reader {
     budget: Arc<ByteBudget>,
     max_file_bytes: u64,
     timeout: Option<Duration>,
+    /// Of all threads.
+    stuck: Arc<StuckReads>,
 }
 
 impl Reader {
-    pub(crate) fn new(config: &Resolved) -> Result<Self> {
+    pub(crate) fn new(config: &Resolved, stuck: &Arc<StuckReads>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .thread_name("infeed-read")
@@ -35,7 +38,8 @@ impl Reader {
         let max_file_bytes = config.limits.max_file_bytes;
         let budget = ByteBudget::new(max_file_bytes);
         let timeout = config.read_timeout;
-        Ok(Reader { runtime: Some(runtime), budget, max_file_bytes, timeout })
+        let stuck = Arc::clone(stuck);
+        Ok(Reader { runtime: Some(runtime), budget, max_file_bytes, timeout, stuck })
     }
 
     /// The encoded bytes of a sample.
@@ -43,13 +47,20 @@ impl Reader {
         let Some(runtime) = &self.runtime else { unreachable!("taken when dropped") };
         let start = Instant::now();
         let admission = Admission::new(Arc::clone(&self.budget), self.max_file_bytes, start);
-        let timeout = self.timeout;
-        let read = fence(|| source.read(path, admission))?;
+        let (timeout, stuck) = (self.timeout, &self.stuck);
+        let mut read = fenced(fence(|| source.read(path, admission))?);
         let done = runtime.block_on(async move {
-            match timeout {
-                Some(timeout) => tokio::time::timeout(timeout, fenced(read)).await.ok(),
-                None => Some(fenced(read).await),
+            let Some(timeout) = timeout else { return Some(read.await) };
+            let done = tokio::time::timeout(timeout, &mut read).await.ok();
+            if done.is_none() {
+                let stuck = stuck.add(path.to_owned());
+                // It counts until it comes back, which is seen during a later read.
+                tokio::spawn(async move {
+                    drop(read.await);
+                    drop(stuck);
+                });
             }
+            done
         });
         done.unwrap_or_else(|| {
             // What the stuck read holds does not come back.

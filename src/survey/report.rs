@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{Broken, Survey};
-use crate::error::Result;
+use crate::error::{CauseKind, Result, Stage};
 use crate::source::write_path;
 use crate::unfinished::Unfinished;
 
@@ -48,7 +48,9 @@ impl Survey {
     }
 
     /// Writes the broken samples as a [`SkipList`](crate::SkipList), each below a
-    /// comment that says why.
+    /// comment that says why. What was left out by a list before is in it too, so that it
+    /// can take that one's place. What could not be read for now, as the storage reported an
+    /// error or did not answer, may be good another time: it is told in comments alone.
     ///
     /// # Errors
     ///
@@ -58,11 +60,35 @@ impl Survey {
         let root = one_line(&self.root.to_string_lossy());
         let (broken, opened) = (self.broken.len(), self.opened);
         writeln!(out, "# {broken} broken of {opened} samples of {root}")?;
-        for Broken { path, cause, message, .. } in &self.broken {
-            writeln!(out, "# {cause}: {}", one_line(message))?;
-            write_path(&mut out, path)?;
+        let left_out = self.left_out.len();
+        if left_out > 0 {
+            writeln!(out, "# and {left_out} that a skip list had left out, at the end")?;
         }
-        Ok(())
+        for broken in self.broken.iter().filter(|broken| broken.stays()) {
+            writeln!(out, "# {}: {}", broken.cause, one_line(&broken.message))?;
+            write_path(&mut out, &broken.path)?;
+        }
+        let mut passing = self.broken.iter().filter(|broken| !broken.stays()).peekable();
+        if passing.peek().is_some() {
+            writeln!(out, "# not in the list, as they may be read another time:")?;
+        }
+        for Broken { path, cause, message, .. } in passing {
+            let path = one_line(&path.to_string_lossy());
+            writeln!(out, "#   {path}: {cause}: {}", one_line(message))?;
+        }
+        if left_out > 0 {
+            writeln!(out, "# left out before:")?;
+        }
+        self.left_out.iter().try_for_each(|path| write_path(&mut out, path))
+    }
+
+    /// Refuses a file that cannot be made, before there is a survey to save in it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::System`](crate::ErrorKind::System).
+    pub fn check_file(file: impl AsRef<Path>) -> Result<()> {
+        Unfinished::unique(file.as_ref().to_owned()).map(drop)
     }
 
     /// The same in a file, which is there whole or not at all.
@@ -72,6 +98,15 @@ impl Survey {
     /// [`ErrorKind::System`](crate::ErrorKind::System).
     pub fn save_quarantine(&self, file: impl AsRef<Path>) -> Result<()> {
         save(file.as_ref(), |out| self.write_quarantine(out))
+    }
+}
+
+impl Broken {
+    /// Whether the file itself is to blame, and not the storage, which may answer another
+    /// time: the quarantine has no others.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.stage != Stage::Read || matches!(self.cause, CauseKind::NotFound | CauseKind::Limit)
     }
 }
 

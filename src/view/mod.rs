@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use picture::Picture;
+pub use words::plain;
 
 use crate::builder::LoaderBuilder;
 use crate::choices::Choices;
@@ -205,6 +206,16 @@ impl Sheet {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config).
     pub fn check_name(file: impl AsRef<Path>) -> Result<()> {
         Kind::of(file.as_ref()).map(|_| ())
+    }
+
+    /// The same, and refuses a file that cannot be made where it is to be.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Self::save).
+    pub fn check_file(file: impl AsRef<Path>) -> Result<()> {
+        Self::check_name(&file)?;
+        Unfinished::unique(file.as_ref().to_owned()).map(drop)
     }
 }
 

@@ -1,15 +1,18 @@
 //! One sample read, decoded, and made into its row.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::pick::Pick;
 use super::{Picture, Seen, Shown, Tile};
 use crate::config::Resolved;
+use crate::decode::{Format, Stored};
 use crate::element::Element;
 use crate::error::{Cause, Error, Result, Stage};
 use crate::fence::fence;
 use crate::preprocess::Preprocessor;
+use crate::read::StuckReads;
 use crate::source::{Entry, Index, Source};
 use crate::survey::Reader;
 use crate::transform::Turn;
@@ -38,8 +41,9 @@ impl<'a, T: Element> Bench<'a, T> {
     /// All of them, in their order, on as many threads as a loader has.
     pub(super) fn tiles(&self, picks: &[Pick]) -> Result<Vec<Tile>> {
         let (next, made) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(picks.len())));
+        let stuck = StuckReads::new(self.config.readers);
         let work = || -> Result<()> {
-            let mut reader = Reader::new(self.config)?;
+            let mut reader = Reader::new(self.config, &stuck)?;
             let mut preprocessor = (self.preprocessor)()?;
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
@@ -51,20 +55,27 @@ impl<'a, T: Element> Bench<'a, T> {
                 }
             }
         };
+        let lost = |_| Err(Error::lost("a thread of the sheet panicked"));
+        // Where one fails or panics, the others end.
+        let work_or_stop = || {
+            let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(lost);
+            if done.is_err() {
+                next.store(picks.len(), Ordering::Relaxed);
+            }
+            done
+        };
         std::thread::scope(|scope| {
             let threads = (0..self.config.threads.min(picks.len())).map(|number| {
                 let name = format!("infeed-view-{number}");
                 let thread = std::thread::Builder::new().name(name.clone());
-                thread.spawn_scoped(scope, work).map_err(|error| {
+                thread.spawn_scoped(scope, work_or_stop).map_err(|error| {
+                    next.store(picks.len(), Ordering::Relaxed);
                     Error::system(format!("the thread {name} cannot be started"), error)
                 })
             });
             // All are started before the first is waited for.
             let threads: Vec<_> = threads.collect();
-            threads.into_iter().try_for_each(|thread| {
-                let lost = |_| Err(Error::lost("a thread of the sheet panicked"));
-                thread?.join().unwrap_or_else(lost)
-            })
+            threads.into_iter().try_for_each(|thread| thread?.join().unwrap_or_else(lost))
         })?;
         let mut made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
         made.sort_by_key(|(at, _)| *at);
@@ -116,7 +127,11 @@ impl<'a, T: Element> Bench<'a, T> {
         let mut row = vec![T::default(); preprocessor.row_len()];
         let done = fence(|| preprocessor.preprocess_at(Some(path), turn, &encoded, &mut row));
         let (size, _) = done.map_err(decode)??;
-        let choices = preprocessor.choices(turn.epoch, turn.position, size);
+        let mut choices = preprocessor.choices(turn.epoch, turn.position, size);
+        let stored = fence(|| Stored::of(&encoded, Format::of(&encoded)));
+        if stored.is_ok_and(Stored::is_colourless) {
+            choices.forget_colour();
+        }
         let Resolved { size, layout, color, normalize, .. } = self.config;
         let row = Picture::of_row(&row, *size, *layout, *color, normalize);
         Ok(Shown { choices, original, row })

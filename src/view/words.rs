@@ -8,8 +8,13 @@ use crate::choices::{Choices, ColorChange};
 use crate::config::{Filter, Fit, Normalize, Resolved, Sampling, Shard};
 
 /// A text on one line: what would break it, or turn the reading direction around,
-/// is told by its number.
-pub(super) fn plain(text: &str) -> String {
+/// is told by its number. So are the controls by which a name would rule a terminal.
+///
+/// ```
+/// assert_eq!(infeed::view::plain("a\nb\u{1b}[2J.jpg"), "a\\nb\\u{1b}[2J.jpg");
+/// ```
+#[must_use]
+pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for char in text.chars() {
         match char {

@@ -222,7 +222,7 @@ pub(crate) struct Export {
     pub(crate) shard_of: Shard,
 
     /// End an export that parts have made; takes OUT alone
-    #[arg(long, conflicts_with_all = ["dir", "list", "shard_of", "overwrite"], help_heading = "Export")]
+    #[arg(long, conflicts_with_all = ["dir", "list", "shard_of", "shard_size", "single", "overwrite", "resume", "no_resume"], help_heading = "Export")]
     pub(crate) merge: bool,
 
     /// Go on with an export of the same configuration that has not ended; so it is

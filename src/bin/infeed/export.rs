@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use infeed::export::{Export, NpyElement, Progress};
-use infeed::{Error, ErrorKind, OnError};
+use infeed::{Error, ErrorKind, OnError, Shard};
 
 use crate::args;
 use crate::export_report::{Report, print_merged};
@@ -52,6 +52,8 @@ pub(crate) fn export<T: NpyElement>(args: &args::Export) -> Outcome {
     drop(bar);
     let seconds = started.elapsed().as_secs_f64();
     let summary = exporting.summary();
+    // A part that has nothing left is done.
+    let made = args.shard_of != Shard::WHOLE && exporting.left() == 0;
     let fails = exporting.config().on_error == OnError::Fail;
     let report = Report {
         source: name,
@@ -63,7 +65,7 @@ pub(crate) fn export<T: NpyElement>(args: &args::Export) -> Outcome {
         left: exporting.left(),
         seconds,
         // Too late, it changed nothing.
-        interrupted: interrupt.requested() && !summary.ended,
+        interrupted: interrupt.requested() && !summary.ended && !made,
         summary,
         error: done.err().and_then(|error| describe(&error, fails)),
     };

@@ -8,7 +8,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 /// All that happens when `verbose`, else what nobody would want to miss: that
-/// nothing comes any more, and that a skip list names what is not there.
+/// nothing comes any more, that a skip list names what is not there, and that nothing
+/// keeps several exports apart.
 pub(crate) fn init(verbose: bool) {
     let coloured = io::stderr().is_terminal();
     let layer = fmt::layer().with_ansi(coloured);
@@ -18,7 +19,8 @@ pub(crate) fn init(verbose: bool) {
     } else {
         let only = Targets::new()
             .with_target("infeed::stall", LevelFilter::WARN)
-            .with_target("infeed::source::skip", LevelFilter::WARN);
+            .with_target("infeed::source::skip", LevelFilter::WARN)
+            .with_target("infeed::export::lock", LevelFilter::WARN);
         let plain = layer.without_time().with_target(false).with_writer(|| OwnLine);
         registry.with(plain.with_filter(only)).init();
     }

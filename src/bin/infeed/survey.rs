@@ -8,6 +8,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use infeed::LoaderBuilder;
 use infeed::survey::{Channel, Class, Counted, Good, Progress, Spread, Survey};
+use infeed::view::plain;
 
 use crate::images::Chosen;
 use crate::stop::Interrupt;
@@ -22,6 +23,8 @@ const CLASSES: usize = 20;
 
 pub(crate) fn survey(args: &args::Check) -> Outcome {
     let Chosen { source, name } = args.knobs.images.choose(args.dir.as_deref())?;
+    // Told now, and not after hours.
+    [&args.csv, &args.quarantine].into_iter().flatten().try_for_each(Survey::check_file)?;
     let builder: LoaderBuilder = args.knobs.builder(source);
     let interrupt = Interrupt::install(None)?;
     let (bar, started) = (Bar::new(), Instant::now());
@@ -37,16 +40,19 @@ pub(crate) fn survey(args: &args::Check) -> Outcome {
         (&args.csv, Survey::save_csv as fn(&Survey, _) -> _),
         (&args.quarantine, Survey::save_quarantine),
     ];
+    let mut unsaved = false;
     for (file, save) in files {
         let Some(file) = file else { continue };
         // A list of some would pass for one of all.
-        if survey.complete {
-            save(&survey, file)?;
-        } else {
-            eprintln!("stopped before the end: {} is left as it was", file.display());
+        if !survey.complete {
+            eprintln!("stopped before the end: {} is left as it was", path(file));
+        } else if let Err(error) = save(&survey, file) {
+            // What was found is yet to be told.
+            eprintln!("error: {error}");
+            unsaved = true;
         }
     }
-    let exit = match (survey.complete, survey.broken.is_empty()) {
+    let exit = match (survey.complete, survey.broken.is_empty() && !unsaved) {
         (false, _) => Exit::Interrupted,
         (true, false) => Exit::Failed,
         (true, true) => Exit::Done,
@@ -61,6 +67,7 @@ pub(crate) fn survey(args: &args::Check) -> Outcome {
         let rate = survey.opened as f64 / seconds.as_secs_f64().max(1e-9);
         let opened = count(survey.opened, "file", "files");
         let took = duration(seconds);
+        let name = plain(&name);
         writeln!(out, "{opened} of {name}, each opened once in {took} ({rate:.0}/s)")
             .and_then(|()| print(&mut out, &survey, args.quarantine.as_deref()))
     };
@@ -102,9 +109,17 @@ fn print(out: &mut impl Write, survey: &Survey, quarantine: Option<&Path>) -> st
         }
         (true, 0) => "every file can be used".to_owned(),
         (true, broken) => {
+            let passing = survey.broken.iter().filter(|broken| !broken.stays()).count() as u64;
+            let passing = match passing {
+                0 => String::new(),
+                passing => {
+                    let files = count(passing, "file", "files");
+                    format!(" ({files} without: they may be read another time)")
+                }
+            };
             let all = count(survey.samples, "file", "files");
             let hint = match quarantine {
-                Some(list) => format!("leave them out with --skip-list {}", list.display()),
+                Some(list) => format!("leave them out with --skip-list {}{passing}", path(list)),
                 None => "--quarantine FILE lists them for --skip-list".to_owned(),
             };
             format!("{broken} of {all} cannot be used; {hint}")
@@ -132,10 +147,15 @@ fn print_broken(
     for broken in survey.broken.iter().take(NAMED) {
         let bytes = broken.bytes.map_or("size unknown".to_owned(), |b| Bytes(b).to_string());
         let hash = broken.hash.map_or(String::new(), |hash| format!(", {hash:032x}"));
-        writeln!(out, "    {}  ({bytes}{hash})", broken.path.display())?;
-        writeln!(out, "      {}: {}: {}", broken.stage, broken.cause, broken.message)?;
+        writeln!(out, "    {}  ({bytes}{hash})", path(&broken.path))?;
+        writeln!(out, "      {}: {}: {}", broken.stage, broken.cause, plain(&broken.message))?;
     }
     more(out, survey.broken.len(), quarantine.map_or("--json, --csv", |_| "the quarantine list"))
+}
+
+/// Whatever a file is called, it does not rule the terminal.
+fn path(path: &Path) -> String {
+    plain(&path.to_string_lossy())
 }
 
 /// That not all are named.
@@ -168,7 +188,7 @@ fn print_good(out: &mut impl Write, good: &Good) -> std::io::Result<()> {
             "  endings    {called} called otherwise than what they hold, which is harmless here"
         )?;
         for misnamed in good.misnamed.iter().take(NAMED) {
-            writeln!(out, "    {} is {}", misnamed.path.display(), misnamed.content)?;
+            writeln!(out, "    {} is {}", path(&misnamed.path), misnamed.content)?;
         }
         more(out, good.misnamed.len(), "--json")?;
     }
@@ -203,7 +223,7 @@ fn print_good(out: &mut impl Write, good: &Good) -> std::io::Result<()> {
         let extra = count(copies.extra, "file is a copy", "files are copies");
         writeln!(out, "  copies     {extra} of another, byte for byte")?;
         for group in copies.groups.iter().take(NAMED) {
-            let paths: Vec<_> = group.paths.iter().map(|path| path.display().to_string()).collect();
+            let paths: Vec<_> = group.paths.iter().map(|copy| path(copy)).collect();
             let rest = match paths.len().saturating_sub(4) {
                 0 => String::new(),
                 rest => format!(" = {rest} more"),
@@ -222,8 +242,8 @@ fn print_classes(out: &mut impl Write, classes: &[Class], unlabelled: u64) -> st
     let (Some(largest), Some(smallest)) = (largest, filled.min_by_key(|class| class.good)) else {
         return Ok(());
     };
-    let empty: Vec<&str> =
-        classes.iter().filter(|class| class.good == 0).map(|class| &*class.name).collect();
+    let empty: Vec<String> =
+        classes.iter().filter(|class| class.good == 0).map(|class| plain(&class.name)).collect();
     let ratio = largest.good as f64 / smallest.good as f64;
     let all = classes.len();
     match largest.label == smallest.label {
@@ -231,14 +251,18 @@ fn print_classes(out: &mut impl Write, classes: &[Class], unlabelled: u64) -> st
         false => writeln!(
             out,
             "\n  classes    {all}, from {} ({}) to {} ({}), {ratio:.1} times as many",
-            smallest.good, smallest.name, largest.good, largest.name
+            smallest.good,
+            plain(&smallest.name),
+            largest.good,
+            plain(&largest.name)
         )?,
     }
     let shown = classes.len().min(CLASSES);
-    let wide = classes[..shown].iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
+    let wide = classes[..shown].iter().map(|class| plain(&class.name).chars().count());
+    let wide = wide.max().unwrap_or(0);
     for class in &classes[..shown] {
         let share = 100.0 * class.good as f64 / good as f64;
-        let name = &class.name;
+        let name = plain(&class.name);
         let broken = match class.broken {
             0 => String::new(),
             broken => format!(", {broken} broken"),

@@ -7,7 +7,7 @@ use infeed::export::{Verified, verify_with};
 
 use crate::args;
 use crate::units::{Bytes, count};
-use crate::{Exit, Outcome};
+use crate::{Exit, Outcome, is_broken_pipe};
 
 pub(crate) fn verify(args: &args::Verify) -> Outcome {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -19,15 +19,19 @@ pub(crate) fn verify(args: &args::Verify) -> Outcome {
     });
     bar.finish_and_clear();
     let verified = verified?;
+    let exit = if verified.problems.is_empty() { Exit::Done } else { Exit::Failed };
     let mut out = io::stdout().lock();
-    match args.json {
-        true => {
-            serde_json::to_writer_pretty(&mut out, &verified)?;
-            writeln!(out)?;
-        }
-        false => print(&mut out, &verified)?,
+    let printed = match args.json {
+        true => serde_json::to_writer_pretty(&mut out, &verified)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out)),
+        false => print(&mut out, &verified),
+    };
+    match printed {
+        // Nobody reads it, which makes a damaged export no whole one.
+        Err(error) if is_broken_pipe(&error) => Ok(exit),
+        printed => printed.map(|()| exit).map_err(Into::into),
     }
-    Ok(if verified.problems.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
 fn print(out: &mut impl Write, verified: &Verified) -> io::Result<()> {
