@@ -164,6 +164,8 @@ pub(crate) struct Sight {
     shares: Shares,
     pub(crate) costs: Costs,
     pub(crate) plant: Plant,
+    /// How full batches are; costs for a batch are those for a full one.
+    pub(crate) fill: f64,
     /// How long reads took.
     pub(crate) read: Service,
     pub(crate) images_per_second: f64,
@@ -301,10 +303,12 @@ impl Sight {
         let transform = now.stages.transform;
         let row_bytes = (transform.bytes / transform.items.max(1)).max(1);
         let images = between.items(|stages| stages.batch.bytes) as f64 / row_bytes as f64;
+        let fill = (images / (batches as usize * setting.batch_size) as f64).clamp(0.01, 1.0);
         let seconds = between.consumer_seconds();
         Some(Sight {
             shares,
-            costs: between.costs(rows as f64, batches as f64),
+            costs: between.costs(rows as f64, batches as f64 * fill),
+            fill,
             plant: Plant {
                 threads: setting.threads,
                 readers: setting.readers,

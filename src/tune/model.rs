@@ -27,7 +27,10 @@ pub(super) struct Model {
     /// By readers, ascending: the pace of each.
     read: Vec<(usize, Cost)>,
     assembly: f64,
+    /// For a full batch.
     step: Cost,
+    /// How full batches are.
+    fill: f64,
     /// What has been told since something was learned: a simulation takes
     /// milliseconds, and all choices are looked at before each trial.
     told: RefCell<HashMap<Choice, Outcome>>,
@@ -49,6 +52,7 @@ impl Model {
             read,
             assembly: 0.0,
             step: Cost::default(),
+            fill: 1.0,
             told: RefCell::default(),
         };
         for calibration in calibrations {
@@ -86,14 +90,16 @@ impl Model {
     /// The consumer's step, once it has been seen.
     pub(super) fn set_step(&mut self, sight: &Sight) {
         let step = sight.costs.step;
+        self.fill = sight.fill;
         if (step.mean - self.step.mean).abs() > SAME_STEP * self.step.mean {
             self.step = step;
             self.told.get_mut().clear();
         }
     }
 
+    /// Of the batches as they come.
     pub(super) fn step_seconds(&self) -> f64 {
-        self.step.mean
+        self.step.mean * self.fill
     }
 
     /// Images a second that the consumer would take if it never waited.
