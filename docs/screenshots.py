@@ -24,6 +24,7 @@ TRAINING = ["--size", "160", "--fit", "random-crop", "--flip", "--jitter", "0.4,
 # Name, arguments of infeed behind the folder (the last takes the file's name), width and height.
 PAGES = [
     ("view", ["view", *TRAINING, "--count", "6", "--out"], 1160, 930),
+    ("tune", ["tune", "--size", "224", "--step-ms", "20", "--budget", "20s", "--html"], 1160, 2360),
 ]
 
 
