@@ -93,6 +93,7 @@ pub enum Stored {
 
 impl Stored {
     /// Whether there is one channel of levels, whatever it is decoded as.
+    #[cfg(feature = "view")]
     pub(crate) fn is_colourless(self) -> bool {
         use Stored::{Grey, Grey16, GreyAlpha, GreyAlpha16};
         matches!(self, Grey | Grey16 | GreyAlpha | GreyAlpha16)

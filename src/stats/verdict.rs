@@ -165,8 +165,10 @@ pub(crate) struct Sight {
     pub(crate) costs: Costs,
     pub(crate) plant: Plant,
     /// How full batches are; costs for a batch are those for a full one.
+    #[cfg_attr(not(feature = "tune"), expect(dead_code, reason = "for tune alone"))]
     pub(crate) fill: f64,
     /// How long reads took.
+    #[cfg_attr(not(feature = "tune"), expect(dead_code, reason = "for tune alone"))]
     pub(crate) read: Service,
     pub(crate) images_per_second: f64,
     pub(crate) wait: f64,
