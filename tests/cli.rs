@@ -3,28 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test says no more than that it failed")]
 #![cfg(feature = "cli")]
 
+mod common;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use common::command::{code, dir, infeed, numpy_says, stderr, stdout, text};
 use serde_json::Value;
 use tempfile::TempDir;
-
-fn infeed(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_infeed")).args(arguments).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
 
 fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout)
@@ -45,10 +32,6 @@ fn tree(bad: usize) -> TempDir {
         std::fs::write(class.join(format!("{number}.ppm")), picture).unwrap();
     }
     root
-}
-
-fn dir(root: &TempDir) -> &str {
-    root.path().to_str().unwrap()
 }
 
 const SMALL: [&str; 4] = ["--size", "16", "--batch-size", "4"];
@@ -351,13 +334,13 @@ fn an_export_of_a_list_has_targets() {
         manifest.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&lines[7]["label"], &lines[7]["target"]), (&1.into(), &serde_json::json!([7.5])));
     numpy_says(
-        &target,
         "
 targets = [numpy.load(f'{sys.argv[1]}/targets-{n:05}.npy') for n in range(3)]
 assert [t.shape for t in targets] == [(4, 1), (4, 1), (2, 1)]
 assert targets[0].dtype == numpy.float32
 assert numpy.concatenate(targets)[:, 0].tolist() == [n + 0.5 for n in range(10)]
 ",
+        text(&target),
     );
     let to = out.path().to_str().unwrap();
     let again = ["export", dir(&root), to, "--list", &list];
@@ -404,7 +387,6 @@ fn an_export_is_what_its_manifest_says() {
     assert_eq!(left.len(), 8, "no temporary file is left: {left:?}");
 
     numpy_says(
-        &target,
         "
 images = [numpy.load(f'{sys.argv[1]}/images-{n:05}.npy', mmap_mode='r') for n in range(3)]
 labels = numpy.concatenate([numpy.load(f'{sys.argv[1]}/labels-{n:05}.npy') for n in range(3)])
@@ -412,6 +394,7 @@ assert [i.shape for i in images] == [(4, 3, 16, 16), (4, 3, 16, 16), (2, 3, 16, 
 assert images[0].dtype == numpy.uint8 and labels.dtype == numpy.int64
 assert labels.tolist() == [0] * 6 + [1] * 4
 ",
+        text(&target),
     );
 
     let again = infeed(&["export", dir(&root), to]);
@@ -420,22 +403,6 @@ assert labels.tolist() == [0] * 6 + [1] * 4
     let over = infeed(&["export", dir(&root), to, "--overwrite", "--size", "8"]);
     assert_eq!(code(&over), 0, "{}", stderr(&over));
     assert!(!target.join("images-00002.npy").exists(), "the old export is gone");
-}
-
-/// The real NumPy opens what was written, and it is what the script says.
-#[allow(clippy::print_stderr)]
-fn numpy_says(folder: &Path, script: &str) {
-    let script = format!("import sys, numpy\n{script}\nprint('agreed')");
-    let output = Command::new("python3").args(["-c", &script]).arg(folder).output();
-    let agreed = output.as_ref().is_ok_and(|output| output.stdout == b"agreed\n");
-    let missing = output.as_ref().map_or(true, |output| {
-        String::from_utf8_lossy(&output.stderr).contains("No module named 'numpy'")
-    });
-    if missing && std::env::var_os("INFEED_REQUIRE_NUMPY").is_none() {
-        eprintln!("skipped: no python3 with numpy (pip install numpy), so NumPy opened nothing");
-        return;
-    }
-    assert!(agreed, "{output:?}");
 }
 
 #[test]

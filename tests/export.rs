@@ -9,7 +9,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use infeed::export::{Export, NpyElement, ShardSize, Summary, merge, verify};
@@ -21,11 +21,10 @@ use infeed::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use common::command::{INFEED, infeed, numpy_says, stderr, text};
 use common::scripted::Scripted;
 use common::trees::{ppm, tree};
 use common::{within, within_limit};
-
-const INFEED: &str = env!("CARGO_BIN_EXE_infeed");
 
 /// Pictures in two classes; those whose number `bad` says cannot be decoded.
 fn pictures(count: u32, bad: impl Fn(u32) -> bool) -> TempDir {
@@ -96,22 +95,6 @@ fn delivered<T: NpyElement>(builder: LoaderBuilder<T>) -> (Vec<u8>, Vec<i64>, Ve
         indices.extend(batch.samples().iter().map(infeed::Sample::index));
     }
     (images, labels, indices)
-}
-
-/// Runs a script in the real Python; skipped where NumPy is missing, unless
-/// `INFEED_REQUIRE_NUMPY` is set.
-fn numpy_says(script: &str, argument: &str) {
-    let script = format!("import sys, json, numpy\n{script}\nprint('agreed')");
-    let output = Command::new("python3").args(["-c", &script, argument]).output();
-    let agreed = output.as_ref().is_ok_and(|output| output.stdout == b"agreed\n");
-    let missing = output.as_ref().map_or(true, |output| {
-        String::from_utf8_lossy(&output.stderr).contains("No module named 'numpy'")
-    });
-    if missing && std::env::var_os("INFEED_REQUIRE_NUMPY").is_none() {
-        eprintln!("skipped: no python3 with numpy (pip install numpy), so NumPy opened nothing");
-        return;
-    }
-    assert!(agreed, "{output:?}");
 }
 
 /// An export of one element type in one layout, its raw rows beside it; for the script.
@@ -1209,16 +1192,4 @@ fn an_interrupted_export_says_how_to_go_on() {
         assert!(told.contains("run the same command again"), "{told}");
         assert!(!verify(&to).unwrap().ended);
     });
-}
-
-fn infeed(arguments: &[&str]) -> Output {
-    Command::new(INFEED).args(arguments).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }

@@ -7,9 +7,10 @@ mod common;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
+use common::command::{code, dir, infeed, stderr, stdout};
 use common::scripted::{Act, Scripted};
 use common::trees::{jpeg, paths, ppm, tree};
 use common::within;
@@ -678,26 +679,6 @@ fn a_state_knows_what_was_skipped() {
 }
 
 // ---- the command line
-
-fn infeed(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_infeed")).args(arguments).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn dir(root: &TempDir) -> &str {
-    root.path().to_str().unwrap()
-}
 
 #[test]
 #[cfg(unix)]

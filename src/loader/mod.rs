@@ -391,7 +391,7 @@ impl<T: Element> Drop for Loader<T> {
             drop(thread.join());
         }
         // What has happened since the last look.
-        self.shared.record();
+        drop(self.shared.record());
         // No thread stores any more, so what has been made is not lost.
         if let Some(cache) = &self.shared.cache {
             cache.close();

@@ -136,39 +136,27 @@ impl<T: Element> Shared<T> {
     }
 
     fn look_and_follow(&self) -> bool {
-        self.record();
+        let stats = self.record();
         self.look_for_stall();
         if self.controls.is_auto() {
-            self.follow(self.stats());
+            self.follow(stats);
         }
         self.window.is_under_way()
     }
 
-    /// Keeps and publishes the figures of the moment.
-    pub(super) fn record(&self) {
-        let stages = self.registry.stages();
-        let moment = Moment {
-            seconds: self.registry.elapsed().as_secs_f64(),
-            images: stages.transform.items,
-            batches: stages.batch.items,
-            queue: self.queue(),
-            setting: self.controls.setting(),
-            memory: self.memory(),
-            read_seconds: stages.read.busy.as_secs_f64(),
-            decode_seconds: stages.decode.busy.as_secs_f64(),
-            transform_seconds: stages.transform.busy.as_secs_f64(),
-            wait_seconds: stages.batch.waiting_for_input.as_secs_f64(),
-            step_seconds: stages.batch.waiting_for_output.as_secs_f64(),
-        };
-        self.watched().recording.add(moment);
+    /// Keeps and publishes the figures of the moment, which it takes once for all who
+    /// want them.
+    pub(super) fn record(&self) -> Stats {
+        let stats = self.stats();
+        self.watched().recording.add(Moment::of(&stats));
         #[cfg(feature = "metrics")]
         {
-            let stats = self.stats();
             // A recorder may ask for figures.
             let mut published = std::mem::take(&mut self.watched().published);
             published.publish(&stats);
             self.watched().published = published;
         }
+        stats
     }
 
     /// Reports a wait that is too long, and again after as long.

@@ -288,10 +288,6 @@ impl Registry {
         (walked.items, walked.busy) = (items, busy);
     }
 
-    pub(crate) fn stages(&self) -> Stages {
-        self.stages_and_spread().0
-    }
-
     pub(crate) fn stages_and_spread(&self) -> (Stages, Spread) {
         let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sums = epochs.folded.clone();
@@ -350,7 +346,7 @@ mod tests {
             epoch.decode.memory(Duration::from_millis(3));
             epoch.consumer_stepped(Duration::from_millis(number));
         }
-        let stages = registry.stages();
+        let (stages, _) = registry.stages_and_spread();
         assert_eq!((stages.read.items, stages.read.bytes), (20, 200));
         assert_eq!(stages.read.busy, Duration::from_millis(20));
         assert_eq!(stages.decode.waiting_for_input, Duration::from_millis(40));

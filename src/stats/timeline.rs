@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{MemoryUse, Queue, Setting};
+use super::{MemoryUse, Queue, Setting, Stats};
 
 /// One look at a running loader. Times are sums since it was built, so the
 /// difference of two moments says what happened between them.
@@ -31,6 +31,25 @@ pub struct Moment {
     pub wait_seconds: f64,
     /// Time that the consumer was away with batches, in seconds.
     pub step_seconds: f64,
+}
+
+impl Moment {
+    pub(crate) fn of(stats: &Stats) -> Self {
+        let stages = &stats.stages;
+        Moment {
+            seconds: stats.seconds,
+            images: stages.transform.items,
+            batches: stages.batch.items,
+            queue: stats.queue,
+            setting: stats.setting,
+            memory: stats.memory,
+            read_seconds: stages.read.busy.as_secs_f64(),
+            decode_seconds: stages.decode.busy.as_secs_f64(),
+            transform_seconds: stages.transform.busy.as_secs_f64(),
+            wait_seconds: stages.batch.waiting_for_input.as_secs_f64(),
+            step_seconds: stages.batch.waiting_for_output.as_secs_f64(),
+        }
+    }
 }
 
 /// Moments at even distances, from the loader's building to now: at most 512,

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod cases;
+#[cfg(feature = "cli")]
+pub(crate) mod command;
 pub(crate) mod counted;
 pub(crate) mod oracle;
 pub(crate) mod paced;

@@ -1,0 +1,49 @@
+//! The command line, run as a user runs it, and the real NumPy.
+#![allow(clippy::print_stderr, reason = "what is skipped says so")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+pub(crate) const INFEED: &str = env!("CARGO_BIN_EXE_infeed");
+
+pub(crate) fn infeed(arguments: &[&str]) -> Output {
+    Command::new(INFEED).args(arguments).output().unwrap()
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+pub(crate) fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+pub(crate) fn dir(root: &TempDir) -> &str {
+    text(root.path())
+}
+
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Runs a script in the real Python; skipped where NumPy is missing, unless
+/// `INFEED_REQUIRE_NUMPY` is set.
+pub(crate) fn numpy_says(script: &str, argument: &str) {
+    let script = format!("import sys, json, numpy\n{script}\nprint('agreed')");
+    let output = Command::new("python3").args(["-c", &script, argument]).output();
+    let agreed = output.as_ref().is_ok_and(|output| output.stdout == b"agreed\n");
+    let missing = output.as_ref().map_or(true, |output| {
+        String::from_utf8_lossy(&output.stderr).contains("No module named 'numpy'")
+    });
+    if missing && std::env::var_os("INFEED_REQUIRE_NUMPY").is_none() {
+        eprintln!("skipped: no python3 with numpy (pip install numpy), so NumPy opened nothing");
+        return;
+    }
+    assert!(agreed, "{output:?}");
+}
