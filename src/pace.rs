@@ -80,6 +80,9 @@ const SAME: f64 = 0.1;
 const PENALTY_SECONDS: f64 = 30.0;
 /// What brought nothing is tried again after so long.
 const USELESS_SECONDS: f64 = 300.0;
+/// Fewer threads must do even if decoding takes so much longer, as machines and
+/// pictures vary. It costs nothing: a thread that is not needed sleeps.
+const RESERVE: f64 = 1.1;
 /// A consumer that waits longer for decoding wants more of it, not more room.
 const HOPELESS: f64 = 0.2;
 
@@ -312,10 +315,11 @@ impl Pace {
         }
         let wait = |plant: &Plant| sight.outcome(plant).wait;
         if self.auto.threads.is_some() {
-            let fewer = (floors.0..plant.threads).map(|threads| Plant { threads, ..plant });
-            let fewer = fewer.map(|plant| (plant, wait(&plant)));
-            if let Some((to, wait)) = fewer.into_iter().find(|(_, wait)| *wait <= self.target) {
-                return Some((Knob::Threads, plant.threads, to.threads, wait));
+            let mut slower = sight.clone();
+            slower.costs.decode = slower.costs.decode.scaled(RESERVE);
+            let mut fewer = (floors.0..plant.threads).map(|threads| Plant { threads, ..plant });
+            if let Some(to) = fewer.find(|plant| slower.outcome(plant).wait <= self.target) {
+                return Some((Knob::Threads, plant.threads, to.threads, wait(&to)));
             }
         }
         if self.auto.prefetch.is_some() && plant.prefetch > floors.1 {

@@ -159,7 +159,7 @@ impl Stats {
 }
 
 /// What has been seen between two looks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sight {
     shares: Shares,
     pub(crate) costs: Costs,

@@ -165,10 +165,12 @@ impl Grid {
     }
 
     /// The cheapest that keeps the step fed; where none does, the cheapest that comes
-    /// near the best. `told` says images a second and wait of a choice.
+    /// as near to the best as rates can be told apart, which is `noise` as a part of
+    /// a rate. `told` says images a second and wait of a choice.
     pub(super) fn select(
         &self,
         target: f64,
+        noise: f64,
         told: impl Fn(Choice) -> (f64, f64),
     ) -> Option<Recommendation> {
         let choices: Vec<_> =
@@ -178,13 +180,19 @@ impl Grid {
             return Some(Recommendation { choice, fed: true });
         }
         let best = choices.iter().map(|(_, (rate, _))| *rate).fold(0.0, f64::max);
-        let near = choices.iter().find(|(_, (rate, _))| *rate >= NEAR * best);
+        let apart = (LUCK * noise).clamp(LITTLE, MUCH);
+        let near = choices.iter().find(|(_, (rate, _))| *rate >= (1.0 - apart) * best);
         near.map(|&(choice, _)| Recommendation { choice, fed: false })
     }
 }
 
-/// As good as the best.
-const NEAR: f64 = 0.97;
+/// Less by so much is as good as the best.
+const LITTLE: f64 = 0.03;
+/// Less by more is not, however noisy the machine.
+const MUCH: f64 = 0.12;
+/// The best of a hundred equal ones lies about so many standard deviations above
+/// their mean.
+const LUCK: f64 = 2.5;
 
 #[cfg(test)]
 mod tests {
@@ -211,16 +219,18 @@ mod tests {
         let fed = |choice: Choice| {
             (500.0, if choice.threads >= 3 && choice.prefetch >= 2 { 0.005 } else { 0.2 })
         };
-        let Recommendation { choice, fed } = grid.select(0.01, fed).unwrap();
+        let Recommendation { choice, fed } = grid.select(0.01, 0.0, fed).unwrap();
         let expected = Choice { threads: 3, readers: 4, prefetch: 2, order: Order::Ordered };
         assert!(fed && choice == expected, "{choice}");
         let starved = |choice: Choice| (100.0 * choice.threads.min(7) as f64, 0.5);
-        let Recommendation { choice, fed } = grid.select(0.01, starved).unwrap();
+        let Recommendation { choice, fed } = grid.select(0.01, 0.0, starved).unwrap();
         assert!(!fed && choice == Choice { threads: 7, prefetch: 1, ..expected }, "{choice}");
         // Unordered is taken only where order costs more than a little.
         let order =
             |choice: Choice| (if choice.order == Order::Ordered { 90.0 } else { 100.0 }, 0.5);
-        assert_eq!(grid.select(0.01, order).unwrap().choice.order, Order::Unordered);
+        assert_eq!(grid.select(0.01, 0.0, order).unwrap().choice.order, Order::Unordered);
+        // As much as rates scatter by is no difference.
+        assert_eq!(grid.select(0.01, 0.05, order).unwrap().choice.order, Order::Ordered);
     }
 
     #[test]

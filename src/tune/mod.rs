@@ -37,8 +37,10 @@
 
 mod ceilings;
 mod choice;
+mod conclusion;
 mod model;
 mod page;
+mod record;
 mod report;
 mod search;
 mod trial;
@@ -124,8 +126,8 @@ impl<'a, T: Element> Tune<'a, T> {
         self
     }
 
-    /// Runs every setting, whatever the budget, and recommends by what was
-    /// measured alone. Takes minutes.
+    /// Runs every setting, whatever the budget, three times in turn, and recommends
+    /// by the medians alone. Takes many minutes.
     pub fn exhaustive(mut self, exhaustive: bool) -> Self {
         self.exhaustive = exhaustive;
         self

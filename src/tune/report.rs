@@ -41,7 +41,7 @@ pub struct Tried {
     pub choice: Choice,
     /// By the ceilings, before it was run.
     pub predicted: Predicted,
-    /// By the trial, the last one if there were several.
+    /// By the trial; if there were several, the middle one by the consumer's wait.
     pub measured: Option<Measured>,
     /// The most memory that the loader can take with it, in bytes.
     pub memory_bytes: u64,

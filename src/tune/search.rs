@@ -1,4 +1,6 @@
 //! The search: what is measured in which order, and when it is enough.
+//!
+//! What it comes to in the end is told in `conclusion`.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -6,17 +8,17 @@ use std::time::{Duration, Instant};
 use super::ceilings::{Ceiling, Ceilings, Reading, memory};
 use super::choice::Grid;
 use super::model::{Calibration, Model};
+use super::record::{Ran, Record};
 use super::report::{Predicted, Report};
 use super::trial::{Bench, Length, Trial};
-use super::{
-    Choice, Confidence, Doing, Measured, Recommendation, Searched, Timelines, Tried, Tune, other,
-};
+use super::{Choice, Doing, Recommendation, Tune, other};
 use crate::batch::Batch;
 use crate::config::{Order, Resolved};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::loader::Loader;
-use crate::stats::{Bound, Timeline};
+use crate::random::Draws;
+use crate::stats::Bound;
 
 /// Deeper is not tried.
 const MOST_PREFETCH: usize = 8;
@@ -30,38 +32,25 @@ const DOUBT: f64 = 0.04;
 /// A measured wait up to so many times the target, where none was predicted, is
 /// measured once more.
 const ONCE_MORE: f64 = 4.0;
-/// Rates of the same work that differ by more tell of a noisy machine.
-const NOISY: f64 = 0.1;
+/// How often each setting is run where all of them are.
+const ROUNDS: usize = 3;
 
 pub(super) struct Search<'a, T: Element, F> {
-    tune: Tune<'a, T>,
+    pub(super) tune: Tune<'a, T>,
     step: F,
-    begun: Instant,
-    grid: Grid,
-    config: Resolved,
-    reading: Reading,
+    pub(super) begun: Instant,
+    pub(super) grid: Grid,
+    pub(super) config: Resolved,
+    pub(super) reading: Reading,
     calibrations: Vec<Calibration>,
-    model: Model,
-    ran: Vec<Ran>,
-    ceilings: Ceilings,
-    warnings: Vec<String>,
+    pub(super) model: Model,
+    pub(super) record: Record,
+    pub(super) ceilings: Ceilings,
     /// Rates of the same work, at the beginning and in the end.
-    repeated: Vec<f64>,
-    samples: Option<u64>,
-    /// Choices whose trial told nothing.
-    failed: Vec<Choice>,
-    /// What was found before all settings were run.
-    searched: Option<(Choice, f64)>,
-}
-
-/// A choice that was run.
-struct Ran {
-    choice: Choice,
-    /// Before it was run.
-    predicted: Predicted,
-    measured: Measured,
-    timeline: Timeline,
-    times: usize,
+    pub(super) repeated: Vec<f64>,
+    pub(super) samples: Option<u64>,
+    /// What was found before all settings were run, and after how many seconds.
+    pub(super) searched: Option<(Choice, f64)>,
 }
 
 impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
@@ -94,12 +83,10 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
             reading: Reading::default(),
             calibrations: Vec::new(),
             model,
-            ran: Vec::new(),
+            record: Record::default(),
             ceilings: Ceilings::default(),
-            warnings: Vec::new(),
             repeated: Vec::new(),
             samples: None,
-            failed: Vec::new(),
             searched: None,
         })
     }
@@ -112,7 +99,7 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
         while let Some(next) = self.session(order)? {
             order = next;
         }
-        self.report()
+        self.conclude()
     }
 
     /// A part of the time that is left, within bounds in seconds.
@@ -121,7 +108,7 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
         Duration::from_secs_f64((budget * share).clamp(least, most))
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.begun.elapsed() > self.tune.budget.mul_f64(0.85)
     }
 
@@ -262,44 +249,28 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
         self.tune.tell(Doing::Running(choice), self.begun);
         let mut predicted = self.predicted(choice);
         let Some(trial) = bench.run(choice, self.trial_length(), &mut self.step)? else {
-            self.failed.push(choice);
+            self.record.add_failed(choice);
             return Ok(());
         };
         self.model.set_step(&trial.sight);
         // Of the step nothing is known before the first.
-        if self.ran.is_empty() {
+        if self.record.all().is_empty() {
             predicted = self.predicted(choice);
         }
-        let Trial { mut measured, timeline, verdict, sight, .. } = trial;
+        let Trial { measured, timeline, verdict, sight, .. } = trial;
         // What decoding has limited says what decoding costs.
         if verdict.bound == Bound::Decode && measured.wait > 0.2 {
             let rate = sight.images_per_second;
             self.model.add(&Calibration { choice, rate, costs: sight.costs });
         }
-        let before = self.ran.iter().position(|ran| ran.choice == choice);
-        let (predicted, times) = match before {
-            Some(at) => {
-                let ran = self.ran.remove(at);
-                // A hiccup of the machine only ever adds to the wait.
-                if ran.measured.wait < measured.wait {
-                    measured = ran.measured;
-                }
-                (ran.predicted, ran.times + 1)
-            }
-            None => (predicted, 1),
-        };
-        self.ran.push(Ran { choice, predicted, measured, timeline, times });
+        self.record.add(choice, predicted, measured, timeline);
         Ok(())
-    }
-
-    fn ran(&self, choice: Choice) -> Option<&Ran> {
-        self.ran.iter().find(|ran| ran.choice == choice)
     }
 
     /// Images a second and wait: measured where they are, else predicted.
     fn told(&self, choice: Choice) -> (f64, f64) {
-        match self.ran(choice) {
-            Some(Ran { measured, .. }) => (measured.images_per_second, measured.wait),
+        match self.record.get(choice).map(Ran::measured) {
+            Some(measured) => (measured.images_per_second, measured.wait),
             None => {
                 let outcome = self.model.predict(choice);
                 (outcome.images_per_second, outcome.wait)
@@ -308,11 +279,12 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
     }
 
     /// Once for all choices: each takes a simulation.
-    fn select(&self) -> Option<Recommendation> {
-        self.grid.select(self.config.wait_target, |choice| self.told(choice))
+    pub(super) fn select(&self) -> Option<Recommendation> {
+        let (target, noise) = (self.config.wait_target, self.record.noise());
+        self.grid.select(target, noise, |choice| self.told(choice))
     }
 
-    fn predicted(&self, choice: Choice) -> Predicted {
+    pub(super) fn predicted(&self, choice: Choice) -> Predicted {
         let outcome = self.model.predict(choice);
         let (images_per_second, wait) = (outcome.images_per_second, outcome.wait);
         Predicted { images_per_second, wait, cores: outcome.busy }
@@ -328,12 +300,23 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
             let seconds = self.begun.elapsed().as_secs_f64();
             self.searched = self.select().map(|found| (found.choice, seconds));
         }
-        // All of one order before the other.
-        let order = self.ran.last().map_or(self.config.order, |ran| ran.choice.order);
-        let mut left = self.grid.choices();
-        left.retain(|choice| self.ran(*choice).is_none() && !self.failed.contains(choice));
-        left.sort_by_key(|choice| choice.order != order);
-        left.first().copied()
+        self.least_run()
+    }
+
+    /// One of those that were run least often. In each round another order, lest what
+    /// the machine does over time falls on the same settings.
+    fn least_run(&self) -> Option<Choice> {
+        let last = self.record.all().last().map_or(self.config.order, |ran| ran.choice.order);
+        let key = |choice: Choice| {
+            let times = self.record.times(choice).filter(|times| *times < ROUNDS)?;
+            let Choice { threads, readers, prefetch, order } = choice;
+            let place = [times, threads, readers, prefetch].map(|number| number as u64);
+            // All of one order before the other: that takes another loader.
+            Some((times, order != last, Draws::new(&place).next()))
+        };
+        let left =
+            self.grid.choices().into_iter().filter_map(|choice| Some((key(choice)?, choice)));
+        left.min_by_key(|(key, _)| *key).map(|(_, choice)| choice)
     }
 
     /// `None` when it is sure, or the time is over.
@@ -343,8 +326,10 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
         }
         let target = self.config.wait_target;
         let Recommendation { choice, fed } = self.select()?;
-        if self.ran(choice).is_none() {
-            return (!self.failed.contains(&choice)).then_some(choice);
+        match self.record.times(choice) {
+            None => return None,
+            Some(0) => return Some(choice),
+            Some(_) => {}
         }
         // The best so far has been run. A smaller one that the prediction refuses by
         // little may do after all.
@@ -352,15 +337,15 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
         let doubtful = self.grid.smaller(choice).into_iter().find(|&smaller| {
             let (other, wait) = self.told(smaller);
             let near = if fed { wait <= target + DOUBT } else { other >= 0.93 * rate };
-            self.ran(smaller).is_none() && !self.failed.contains(&smaller) && near
+            self.record.times(smaller) == Some(0) && near
         });
         if doubtful.is_some() {
             return doubtful;
         }
         // A smaller one that was expected to do and did not, by little.
-        let hiccup = self.ran.iter().find(|ran| {
-            let wait = ran.measured.wait;
-            ran.times == 1
+        let hiccup = self.record.all().iter().find(|ran| {
+            let wait = ran.measured().wait;
+            ran.times() == 1
                 && wait > target
                 && wait <= ONCE_MORE * target
                 && self.model.predict(ran.choice).wait <= target
@@ -379,160 +364,4 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
         }
         Ok(())
     }
-
-    fn warn(&mut self) {
-        let Reading { first, later, mean_bytes, .. } = self.reading;
-        if first > 3 * later && first > Duration::from_millis(1) {
-            self.warnings.push(format!(
-                "files came from the storage at first ({first:.1?} a read) and from memory later \
-                 ({later:.1?}); the figures are for files in memory"
-            ));
-        }
-        if let (Some(samples), Some(free)) = (self.samples, available_memory())
-            && samples * mean_bytes > free
-        {
-            self.warnings.push(format!(
-                "the files take {} MiB and {} MiB of memory are free: in training they come from \
-                 the storage, which may be slower than what was measured here",
-                (samples * mean_bytes) >> 20,
-                free >> 20
-            ));
-        }
-        if let [first, .., last] = self.repeated[..]
-            && (first - last).abs() > NOISY * first
-        {
-            self.warnings.push(format!(
-                "the machine was noisy: the same work gave {first:.0} and {last:.0} images/s"
-            ));
-        }
-        if self.is_over() && !self.tune.exhaustive {
-            let reason = "the time was up before it was sure; give it a larger budget";
-            self.warnings.push(reason.to_owned());
-        }
-    }
-
-    fn tried(&self, choice: Choice) -> Tried {
-        let ran = self.ran(choice);
-        let builder = self.tune.builder.again().threads(choice.threads).readers(choice.readers);
-        let resolved = builder.prefetch(choice.prefetch).order(choice.order).resolve();
-        let memory = resolved.map(|resolved| resolved.memory).ok();
-        Tried {
-            choice,
-            predicted: ran.map_or_else(|| self.predicted(choice), |ran| ran.predicted),
-            measured: ran.map(|ran| ran.measured),
-            memory_bytes: memory.map_or(0, |memory| memory.total_bytes),
-            batches_bytes: memory.map_or(0, |memory| memory.batches_bytes),
-        }
-    }
-
-    fn confidence(&self, recommended: &Tried) -> Confidence {
-        let Some(measured) = recommended.measured else { return Confidence::Low };
-        let predicted = recommended.predicted.images_per_second;
-        let off = (predicted / measured.images_per_second.max(1e-9) - 1.0).abs();
-        match self.warnings.is_empty() {
-            true if off <= 0.1 => Confidence::High,
-            _ if off <= 0.2 => Confidence::Fair,
-            _ => Confidence::Low,
-        }
-    }
-
-    fn report(mut self) -> Result<Report> {
-        self.warn();
-        let Some(recommendation) = self.select() else {
-            return Err(Error::lost("there is nothing to choose from"));
-        };
-        let settings: Vec<Tried> =
-            self.grid.choices().into_iter().map(|choice| self.tried(choice)).collect();
-        let recommended = self.tried(recommendation.choice);
-        let worst = self.ran.iter().max_by(|a, b| a.measured.wait.total_cmp(&b.measured.wait));
-        let best = self.ran(recommendation.choice);
-        let timelines = Timelines {
-            best: best.map(|ran| ran.timeline.clone()).unwrap_or_default(),
-            worst: worst.map(|ran| ran.timeline.clone()).unwrap_or_default(),
-            worst_choice: worst.map(|ran| ran.choice),
-        };
-        let searched = self.searched.map(|(choice, seconds)| {
-            let notches = self.grid.notches(choice, recommendation.choice);
-            Searched { choice, seconds, notches }
-        });
-        let Resolved { batch_size, size, dtype, layout, color, .. } = self.config;
-        let Resolved { wait_target, memory_limit, .. } = self.config;
-        Ok(Report {
-            version: env!("CARGO_PKG_VERSION"),
-            source: self.tune.builder.root().display().to_string(),
-            samples: self.samples,
-            batch_size,
-            image: format!("{size} {dtype} {layout} {color}"),
-            cores: self.grid.most_threads(),
-            step_seconds: self.model.step_seconds(),
-            demand: self.model.demand(),
-            wait_target,
-            memory_limit,
-            verdict: self.verdict(&recommendation, &recommended),
-            confidence: self.confidence(&recommended),
-            recommendation,
-            recommended,
-            settings,
-            ceilings: self.ceilings,
-            warnings: self.warnings,
-            seconds: self.begun.elapsed().as_secs_f64(),
-            trials: self.ran.iter().map(|ran| ran.times).sum(),
-            searched,
-            timelines,
-        })
-    }
-
-    fn verdict(&self, recommendation: &Recommendation, recommended: &Tried) -> String {
-        let Choice { threads, prefetch, order, .. } = recommendation.choice;
-        let s = if threads == 1 { "" } else { "s" };
-        let setting = format!("{threads} thread{s} and prefetch {prefetch}, {order}");
-        let step = 1e3 * self.model.step_seconds();
-        let told = recommended.measured.map_or(
-            (recommended.predicted.images_per_second, recommended.predicted.wait),
-            |measured| (measured.images_per_second, measured.wait),
-        );
-        let (rate, wait) = (told.0, 100.0 * told.1);
-        let demand = self.model.demand();
-        let capacity = self.model.capacity(Choice {
-            threads: self.grid.most_threads(),
-            readers: self.grid.most_readers(),
-            prefetch: self.grid.most_prefetch(),
-            order: self.config.order,
-        });
-        if recommendation.fed {
-            return format!(
-                "a step of {step:.1} ms is fed by {setting}: it waits {wait:.1} % of the time; the \
-                 loader could deliver {capacity:.0} images/s, the step takes {rate:.0}"
-            );
-        }
-        let ran = self.ran(recommendation.choice);
-        let limit = match ran {
-            Some(ran) => format!(" ({})", ran.measured.bound.words()),
-            None => String::new(),
-        };
-        let cores = demand / capacity.max(1e-9) * self.grid.most_threads() as f64;
-        let help = match ran.map(|ran| ran.measured.bound) {
-            Some(Bound::Decode) => format!(
-                ". It would take about {cores:.0} cores like these, smaller images, or a cache of \
-                 decoded pixels"
-            ),
-            Some(Bound::Read) => {
-                ". A faster storage would help, smaller files, or a cache of decoded pixels"
-                    .to_owned()
-            }
-            _ => String::new(),
-        };
-        format!(
-            "no setting feeds a step of {step:.1} ms, which would take {demand:.0} images/s: at best \
-             it gets {rate:.0} and waits {wait:.0} % of the time, with {setting}{limit}{help}"
-        )
-    }
-}
-
-/// Memory that can be had without swapping, where the kernel tells.
-fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }

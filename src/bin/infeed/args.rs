@@ -292,7 +292,7 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) cpu_limit: Option<usize>,
 
-    /// Run every setting, which takes minutes
+    /// Run every setting three times, which takes many minutes
     #[arg(long)]
     pub(crate) exhaustive: bool,
 
