@@ -136,7 +136,7 @@ pub(crate) fn scaling_bound(filter: Filter, max_side: u32) -> u64 {
         None => bilinear::bound(side, side),
         Some(kernel) => antialias::even_bound(kernel, side),
     };
-    rows + 3 * side + BEHIND as u64
+    rows + 2 * 3 * side + BEHIND as u64
 }
 
 impl Form {

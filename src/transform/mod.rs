@@ -29,7 +29,8 @@ use std::fmt;
 use antialias::{Antialias, Kernel};
 use axis::Axis;
 use bilinear::Bilinear;
-use kernel::{Isa, Scale, Scales};
+pub(crate) use kernel::Isa;
+use kernel::{Scale, Scales};
 use separable::{Progress, refill, region};
 
 use crate::config::{Color, Filter, Fit, Layout, Normalize, Size};
@@ -235,8 +236,8 @@ pub(crate) struct Scratch {
     progress: Progress,
     /// The first line of a row of the batch comes last.
     upside_down: bool,
-    /// A source row whose colour has been taken away.
-    grey: Vec<u8>,
+    /// A source row by itself: without its colour, or with something behind it.
+    source: Vec<u8>,
     /// One finished line, `[channel, width]`.
     line: Vec<u8>,
     line_len: usize,
@@ -274,7 +275,7 @@ impl Scratch {
         pixels: &[u8],
         mut emit: impl FnMut(usize, &[u8], &mut Vec<u8>),
     ) {
-        let Scratch { bilinear, antialias, progress, grey, line, spare, .. } = self;
+        let Scratch { bilinear, antialias, progress, source, line, spare, .. } = self;
         let Some(form) = self.form else { unreachable!("begun before rows come") };
         let stride = form.stride();
         let rows = top..top + pixels.len() / stride;
@@ -285,9 +286,14 @@ impl Scratch {
             let bytes = &pixels[(row - top) * stride..];
             if take_colour {
                 let width = form.size.width as usize;
-                refill(grey, width + BEHIND);
-                lightness(&bytes[..stride], &mut grey[..width]);
-                filter(grey);
+                refill(source, width + BEHIND);
+                lightness(&bytes[..stride], &mut source[..width]);
+                filter(source);
+            } else if bytes.len() < stride + BEHIND {
+                // The last of a band: wide loads would go behind its end.
+                refill(source, stride + BEHIND);
+                source[..stride].copy_from_slice(&bytes[..stride]);
+                filter(source);
             } else {
                 filter(bytes);
             }
@@ -303,7 +309,7 @@ impl Scratch {
     /// Bytes allocated, to hold against the bound.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
-        let rows = self.grey.capacity() + self.line.capacity() + self.spare.capacity();
+        let rows = self.source.capacity() + self.line.capacity() + self.spare.capacity();
         self.bilinear.bytes() + self.antialias.bytes() + rows
     }
 }
@@ -336,5 +342,5 @@ pub(crate) fn scratch_bound(size: Size, filter: Filter, max_side: u32) -> u64 {
         None => bilinear::bound(width, height),
         Some(kernel) => antialias::bound(kernel, width, height, max_side.into()),
     };
-    rows + 2 * 3 * width + u64::from(max_side) + BEHIND as u64
+    rows + 2 * 3 * width + 3 * u64::from(max_side) + BEHIND as u64
 }

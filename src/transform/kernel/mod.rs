@@ -36,7 +36,7 @@ pub(super) const WINDOW_BITS: u32 = 32 - 8 - 2;
 pub(crate) enum Isa {
     /// Plain Rust, for any machine.
     Portable,
-    /// x86-64 with AVX2 and F16C.
+    /// x86-64 with AVX2, BMI1, BMI2 and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// AArch64 with NEON.
@@ -48,7 +48,11 @@ impl Isa {
     /// The fastest one of this machine.
     pub(crate) fn detect() -> Isa {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("f16c")
+        {
             return Isa::Avx2;
         }
         // Its lanes are taken for bytes in the order of memory.
