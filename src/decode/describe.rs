@@ -7,7 +7,7 @@ use std::path::Path;
 use image::{ColorType, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader};
 use serde::{Serialize, Serializer};
 
-use super::markers;
+use super::jpeg::markers;
 
 /// A file format that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

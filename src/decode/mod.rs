@@ -12,7 +12,6 @@ mod damage;
 mod describe;
 mod formats;
 mod jpeg;
-mod markers;
 mod opened;
 mod orient;
 pub(crate) mod pool;
@@ -160,7 +159,8 @@ pub enum Grey {
     Only,
 }
 
-/// JPEG by zune-jpeg; BMP, GIF, PNG, PNM, TIFF and WebP by the `image` crate.
+/// JPEG to libjpeg-turbo's pixels, or by zune-jpeg what is progressive or has four
+/// components; BMP, GIF, PNG, PNM, TIFF and WebP by the `image` crate.
 /// The content decides which, whatever the file is called.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StandardDecoder {
@@ -188,7 +188,7 @@ impl Decode for StandardDecoder {
             return Err(Cause::new(CauseKind::Corrupt, "the file is empty"));
         }
         if encoded.starts_with(&[0xff, 0xd8]) {
-            Ok(Box::new(jpeg::Jpeg::open(encoded, limits, self.allow_truncated)?))
+            jpeg::open(encoded, limits, self.allow_truncated)
         } else {
             Ok(Box::new(formats::Other::open(encoded, limits)?))
         }

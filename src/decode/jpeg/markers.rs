@@ -28,26 +28,90 @@ pub(super) struct Survey {
 
 /// A start-of-frame segment.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(in crate::decode) struct Frame {
     /// The marker's low four bits: 0 baseline, 1 extended, 2 progressive, 3
     /// and above what is not read.
-    pub(super) process: u8,
+    pub(in crate::decode) process: u8,
     /// Bits per sample.
-    pub(super) precision: u8,
+    pub(in crate::decode) precision: u8,
     /// Pixels.
-    pub(super) width: u16,
+    pub(in crate::decode) width: u16,
     /// Pixels; 0 when a later segment is to tell.
-    pub(super) height: u16,
+    pub(in crate::decode) height: u16,
     /// Identifier and sampling factors (horizontal, vertical) of each component.
-    pub(super) components: Vec<(u8, u8, u8)>,
+    pub(in crate::decode) components: Vec<(u8, u8, u8)>,
 }
 
+pub(super) const DHT: u8 = 0xc4;
 const EOI: u8 = 0xd9;
-const SOS: u8 = 0xda;
-const APP14: u8 = 0xee;
+pub(super) const SOS: u8 = 0xda;
+pub(super) const DQT: u8 = 0xdb;
+pub(super) const DRI: u8 = 0xdd;
+pub(super) const APP0: u8 = 0xe0;
+pub(super) const APP1: u8 = 0xe1;
+pub(super) const APP14: u8 = 0xee;
+
+/// A marker segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment<'a> {
+    pub(super) marker: u8,
+    /// What stands behind its length.
+    pub(super) body: &'a [u8],
+    /// Where that begins in the file.
+    pub(super) at: usize,
+}
+
+/// The next thing in a file.
+pub(super) enum Found<'a> {
+    Segment(Segment<'a>),
+    /// The end-of-image marker.
+    End,
+    /// A segment that goes on behind the file's end; it begins here.
+    Cut(usize),
+}
+
+/// The segments of a file, those between scans too; markers that stand alone are
+/// passed over.
+pub(super) struct Segments<'a> {
+    file: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Segments<'a> {
+    /// Of a file that begins with a start-of-image marker.
+    pub(super) fn of(file: &'a [u8]) -> Self {
+        Segments { file, at: 2 }
+    }
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Found<'a>;
+
+    fn next(&mut self) -> Option<Found<'a>> {
+        loop {
+            let (marker, at) = next_marker(self.file, self.at)?;
+            self.at = at;
+            match marker {
+                EOI => return Some(Found::End),
+                // TEM, RST0-7, SOI.
+                0x01 | 0xd0..=0xd8 => continue,
+                _ => {}
+            }
+            let length = match self.file.get(at..at + 2) {
+                Some(bytes) => usize::from(u16::from_be_bytes([bytes[0], bytes[1]])).max(2),
+                None => 2,
+            };
+            let Some(body) = self.file.get(at + 2..at + length) else {
+                return Some(Found::Cut(at - 2));
+            };
+            self.at = at + length;
+            return Some(Found::Segment(Segment { marker, body, at: at + 2 }));
+        }
+    }
+}
 
 /// The first start-of-frame segment alone.
-pub(super) fn frame(file: &[u8]) -> Option<Frame> {
+pub(in crate::decode) fn frame(file: &[u8]) -> Option<Frame> {
     Survey::walk(file, true).frame
 }
 
@@ -62,43 +126,34 @@ impl Survey {
 
     fn walk(file: &[u8], to_frame: bool) -> Survey {
         let mut survey = Survey { usable_bytes: file.len(), ..Survey::default() };
-        let mut at = 2;
-        while let Some((marker, after)) = next_marker(file, at) {
-            at = after;
-            match marker {
-                EOI => {
+        for found in Segments::of(file) {
+            let Segment { marker, body, at } = match found {
+                Found::Segment(segment) => segment,
+                Found::End => {
                     survey.complete = true;
                     break;
                 }
-                // Markers that stand alone: TEM, RST0-7, SOI.
-                0x01 | 0xd0..=0xd8 => continue,
-                _ => {}
-            }
-            let length = match file.get(at..at + 2) {
-                Some(bytes) => usize::from(u16::from_be_bytes([bytes[0], bytes[1]])).max(2),
-                None => 2,
-            };
-            let Some(body) = file.get(at + 2..at + length) else {
-                survey.usable_bytes = at - 2;
-                break;
+                Found::Cut(at) => {
+                    survey.usable_bytes = at;
+                    break;
+                }
             };
             match marker {
                 // DHT, JPG and DAC share the range of the frames.
-                0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
-                    survey.see_frame(marker & 15, body, at + 2);
+                0xc0..=0xcf if !matches!(marker, DHT | 0xc8 | 0xcc) => {
+                    survey.see_frame(marker & 15, body, at);
                 }
-                APP14 if body.starts_with(b"Adobe") => {
-                    survey.adobe_transform = body.get(11).copied();
+                APP14 if body.len() >= 12 && body.starts_with(b"Adobe") => {
+                    survey.adobe_transform = Some(body[11]);
                 }
-                SOS => survey.see_scan(body, at + 2),
+                SOS => survey.see_scan(body, at),
                 _ => {}
             }
             if to_frame && survey.frame.is_some() {
                 break;
             }
-            at += length;
             if marker == SOS && survey.scans == 1 {
-                survey.header_bytes = at;
+                survey.header_bytes = at + body.len();
             }
         }
         survey

@@ -1,4 +1,5 @@
-//! JPEG, by zune-jpeg, strict where silence would pass for a picture.
+//! What the decoder here does not take, by zune-jpeg: progressive files, several scans,
+//! four components. Strict where silence would pass for a picture.
 
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -6,13 +7,14 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
+use super::super::{Channels, Grey, Orientation, Picture};
 use super::markers::{Frame, Survey};
-use super::{Channels, Grey, Orientation, Picture, check_size};
+use super::orientation;
 use crate::config::{Limits, Size};
 use crate::error::{Cause, CauseKind};
 
-/// An opened JPEG.
-pub(super) struct Jpeg<'a> {
+/// An opened file.
+pub(super) struct Library<'a> {
     encoded: &'a [u8],
     /// Its headers are read. It is large.
     decoder: Box<JpegDecoder<ZCursor<&'a [u8]>>>,
@@ -42,24 +44,14 @@ enum Repair {
     },
 }
 
-impl<'a> Jpeg<'a> {
+impl<'a> Library<'a> {
     pub(super) fn open(
         encoded: &'a [u8],
+        survey: &Survey,
+        frame: &Frame,
         limits: &Limits,
-        allow_truncated: bool,
     ) -> Result<Self, Cause> {
-        let survey = Survey::of(encoded);
-        let Some(frame) = &survey.frame else {
-            return Err(headless(&survey));
-        };
-        check_process(frame)?;
         let size = Size { width: frame.width.into(), height: frame.height.into() };
-        check_size(size, limits)?;
-        check_scans(&survey, frame, limits)?;
-        if survey.scans == 0 || !survey.complete && !allow_truncated {
-            return Err(headless(&survey));
-        }
-
         let options = DecoderOptions::default()
             .set_max_width(usize::from(u16::MAX))
             .set_max_height(usize::from(u16::MAX))
@@ -67,11 +59,7 @@ impl<'a> Jpeg<'a> {
             .jpeg_set_out_colorspace(ColorSpace::RGB);
         let mut decoder = fresh(encoded, options);
         decoder.decode_headers().map_err(cause)?;
-        let orientation = decoder
-            .exif()
-            .and_then(|exif| image::metadata::Orientation::from_exif_chunk(exif))
-            .and_then(|found| Orientation::from_exif(found.to_exif()))
-            .unwrap_or_default();
+        let orientation = orientation(decoder.exif().map(Vec::as_slice));
 
         let repair = match (&frame.components[..], survey.adobe_transform) {
             _ if !survey.complete => Repair::End { usable_bytes: survey.usable_bytes },
@@ -86,8 +74,8 @@ impl<'a> Jpeg<'a> {
             _ => Grey::No,
         };
         let copied = if repair == Repair::None { 0 } else { encoded.len() as u64 + 2 };
-        let working_bytes = working_bytes(frame, &survey) + copied;
-        Ok(Jpeg { encoded, decoder, options, grey, size, orientation, working_bytes, repair })
+        let working_bytes = working_bytes(frame, survey) + copied;
+        Ok(Library { encoded, decoder, options, grey, size, orientation, working_bytes, repair })
     }
 }
 
@@ -110,7 +98,7 @@ fn decode(
     decoder.decode_into(out).map_err(cause)
 }
 
-impl Picture for Jpeg<'_> {
+impl Picture for Library<'_> {
     fn size(&self) -> Size {
         self.size
     }
@@ -128,7 +116,7 @@ impl Picture for Jpeg<'_> {
     }
 
     fn read(self: Box<Self>, channels: Channels, out: &mut [u8]) -> Result<(), Cause> {
-        let Jpeg { encoded, decoder, options, repair, .. } = *self;
+        let Library { encoded, decoder, options, repair, .. } = *self;
         let options = options.jpeg_set_out_colorspace(match channels {
             Channels::Rgb => ColorSpace::RGB,
             Channels::Grey => ColorSpace::Luma,
@@ -153,48 +141,6 @@ impl Picture for Jpeg<'_> {
             }
         }
     }
-}
-
-/// Why there is no frame, no scan or no end.
-fn headless(survey: &Survey) -> Cause {
-    match (survey.complete, survey.scans) {
-        (true, _) => Cause::new(CauseKind::Corrupt, "a JPEG without image data"),
-        (false, 0) => Cause::new(CauseKind::Truncated, "the file ends inside its header"),
-        (false, _) => Cause::new(
-            CauseKind::Truncated,
-            "the file ends inside its image data, before the end-of-image marker",
-        ),
-    }
-}
-
-fn check_process(frame: &Frame) -> Result<(), Cause> {
-    let kind = match frame.process {
-        0..=2 if frame.precision != 8 => {
-            format!("a JPEG of {} bits per sample; 8 are read", frame.precision)
-        }
-        0..=2 if frame.height == 0 => "a JPEG that tells its height after its data".to_owned(),
-        0..=2 => return Ok(()),
-        3 => "a lossless JPEG; baseline and progressive are read".to_owned(),
-        9..=11 | 13..=15 => {
-            "an arithmetic-coded JPEG; baseline and progressive Huffman coding are read".to_owned()
-        }
-        _ => "a hierarchical JPEG; baseline and progressive are read".to_owned(),
-    };
-    Err(Cause::new(CauseKind::Unsupported, kind))
-}
-
-fn check_scans(survey: &Survey, frame: &Frame, limits: &Limits) -> Result<(), Cause> {
-    if survey.scans > limits.max_scans {
-        let over = format!("{} scans, max_scans is {}", survey.scans, limits.max_scans);
-        return Err(Cause::new(CauseKind::Limit, over));
-    }
-    // The decoder would stop at the second scan, with rows unwritten.
-    let all_in_first = usize::from(survey.first_scan_components) == frame.components.len();
-    if frame.process != 2 && all_in_first && survey.scans > 1 {
-        let message = "a second scan follows one that should hold the whole picture";
-        return Err(Cause::new(CauseKind::Corrupt, message));
-    }
-    Ok(())
 }
 
 /// Progressive and multi-scan files keep every coefficient (16 bits) until the

@@ -1,0 +1,321 @@
+//! A picture, one row of units after the other: coefficients, samples, and the lines of
+//! pixels that can be had of them.
+//!
+//! No more of it is in memory than a row of units and the line above. Only the units
+//! that are wanted, and those that their edges are filtered with, are transformed; and
+//! nothing is read behind the last line that is wanted.
+
+use std::ops::Range;
+
+use super::super::{Channels, Grey, Orientation, Picture, Region};
+use super::bits::Bits;
+use super::header::{Color, Header};
+use super::plane::{Plane, Samples};
+use super::{cache, color, kernel, orientation};
+use crate::config::Size;
+use crate::error::{Cause, CauseKind};
+use crate::transform::Isa;
+
+/// An opened file.
+pub(super) struct Exact<'a> {
+    header: Header<'a>,
+    /// Whether the file reaches its end; else what is missing is grey.
+    complete: bool,
+}
+
+impl<'a> Exact<'a> {
+    pub(super) fn new(header: Header<'a>, complete: bool) -> Self {
+        Exact { header, complete }
+    }
+
+    /// Bytes for samples, for upsampled lines, and for a band of pixels.
+    fn memory(&self, channels: Channels) -> [usize; 3] {
+        let header = &self.header;
+        let planes = header.components.iter().map(|component| Plane::bytes(header, component));
+        let lines = 8 * header.factors.1 + 1;
+        [planes.sum(), 3 * header.width, lines * header.width * channels.count()]
+    }
+}
+
+impl Picture for Exact<'_> {
+    fn size(&self) -> Size {
+        Size { width: self.header.width as u32, height: self.header.height as u32 }
+    }
+
+    fn orientation(&self) -> Orientation {
+        orientation(self.header.exif)
+    }
+
+    fn grey(&self) -> Grey {
+        match self.header.color {
+            Color::Grey => Grey::Only,
+            Color::YCbCr => Grey::Apart,
+            Color::Rgb => Grey::No,
+        }
+    }
+
+    fn working_bytes(&self) -> u64 {
+        (self.rows_bytes(Channels::Rgb) + cache::BYTES) as u64
+    }
+
+    fn read(self: Box<Self>, channels: Channels, out: &mut [u8]) -> Result<(), Cause> {
+        let whole = Region::whole(self.size());
+        let mut memory = vec![0; self.rows_bytes(channels)];
+        let stride = self.header.width * channels.count();
+        self.read_rows(channels, whole, &mut memory, &mut |top, rows| {
+            out[top as usize * stride..][..rows.len()].copy_from_slice(rows);
+        })
+    }
+
+    fn rows_bytes(&self, channels: Channels) -> usize {
+        self.memory(channels).iter().sum()
+    }
+
+    fn read_rows(
+        self: Box<Self>,
+        channels: Channels,
+        wanted: Region,
+        memory: &mut [u8],
+        rows: &mut dyn FnMut(u32, &[u8]),
+    ) -> Result<(), Cause> {
+        self.decode(Isa::detect(), channels, wanted, memory, rows)
+    }
+}
+
+impl Exact<'_> {
+    pub(super) fn decode(
+        &self,
+        isa: Isa,
+        channels: Channels,
+        wanted: Region,
+        memory: &mut [u8],
+        rows: &mut dyn FnMut(u32, &[u8]),
+    ) -> Result<(), Cause> {
+        let header = &self.header;
+        let [samples, lines, _] = self.memory(channels);
+        let (samples, rest) = memory.split_at_mut(samples);
+        let (lines, out) = rest.split_at_mut(lines);
+        let (across, down) = header.units();
+        let unit_height = 8 * header.factors.1;
+        let wanted = Wanted::new(header, wanted);
+        let mut scan = Scan::new(self, isa, channels, samples)?;
+        let looks_below = scan.used().iter().any(Plane::looks_below);
+        let stride = header.width * channels.count();
+        let mut next = 0;
+        for unit_row in 0..down {
+            let below = (unit_row + 1) * unit_height;
+            let needed = below > wanted.first_needed;
+            for unit in 0..across {
+                scan.unit(unit, needed && wanted.units.contains(&unit))?;
+            }
+            scan.end_row()?;
+            // What is filtered with the next row of units waits for it.
+            let ready = match unit_row + 1 == down {
+                true => header.height,
+                false => below - usize::from(looks_below),
+            };
+            for (y, to) in (next..ready).zip(out.chunks_mut(stride)) {
+                if wanted.lines.contains(&y) {
+                    let columns = wanted.columns.clone();
+                    let count = channels.count();
+                    let to = &mut to[count * columns.start..count * columns.end];
+                    scan.line(header.color, y, unit_row, columns, lines, to);
+                }
+            }
+            if next < ready {
+                rows(next as u32, &out[..(ready - next) * stride]);
+            }
+            next = ready;
+            if next >= wanted.lines.end {
+                break;
+            }
+            scan.keep_last_lines();
+        }
+        Ok(())
+    }
+}
+
+/// What has to be done for a region.
+struct Wanted {
+    /// Lines and columns of pixels: those of the region, and to the borders of units.
+    lines: Range<usize>,
+    columns: Range<usize>,
+    /// Units of a row.
+    units: Range<usize>,
+    /// The first line of pixels whose units count.
+    first_needed: usize,
+}
+
+impl Wanted {
+    fn new(header: &Header<'_>, region: Region) -> Self {
+        let (h, v) = header.factors;
+        let within = |first: u32, len: u32, all: usize| {
+            let first = all.min(first as usize);
+            first..all.min(first + len as usize)
+        };
+        let lines = within(region.top, region.height, header.height);
+        let columns = within(region.left, region.width, header.width);
+        // Filters look a sample further, which is up to so many pixels.
+        let unit = 8 * h;
+        let first = columns.start.saturating_sub(2 * h) / unit;
+        let behind = (columns.end + 2 * h).div_ceil(unit).min(header.units().0);
+        let columns = first * unit..(behind * unit).min(header.width);
+        let first_needed = lines.start.saturating_sub(2 * v);
+        Wanted { lines, columns, units: first..behind, first_needed }
+    }
+}
+
+/// The scan in work.
+struct Scan<'h, 'm> {
+    bits: Bits<'h>,
+    planes: Vec<Plane<'h>>,
+    /// Of these, as many are transformed.
+    used: usize,
+    samples: Samples<'m>,
+    restart_interval: u32,
+    /// Units to the next restart marker, and its number.
+    units_left: u32,
+    restarts: u8,
+    /// Whether the data may end early; and whether they have.
+    may_end: bool,
+    ended: bool,
+}
+
+impl<'h, 'm> Scan<'h, 'm> {
+    fn new(
+        picture: &'h Exact<'_>,
+        isa: Isa,
+        channels: Channels,
+        samples: &'m mut [u8],
+    ) -> Result<Self, Cause> {
+        let header = &picture.header;
+        let planes = Plane::all(header)?;
+        let used = match channels {
+            Channels::Rgb => planes.len(),
+            Channels::Grey => 1,
+        };
+        Ok(Scan {
+            bits: Bits::new(header.data),
+            planes,
+            used,
+            samples: Samples::new(samples, isa),
+            restart_interval: header.restart_interval,
+            units_left: header.restart_interval,
+            restarts: 0,
+            may_end: !picture.complete,
+            ended: false,
+        })
+    }
+
+    fn used(&self) -> &[Plane<'h>] {
+        &self.planes[..self.used]
+    }
+
+    /// The next unit, in place `unit` of its row; transformed if it is `needed`.
+    #[inline]
+    fn unit(&mut self, unit: usize, needed: bool) -> Result<(), Cause> {
+        if self.restart_interval > 0 {
+            self.restart()?;
+        }
+        if self.may_end {
+            self.unit_that_may_end(unit);
+            return Ok(());
+        }
+        let Scan { bits, planes, used, samples, .. } = self;
+        for (number, plane) in planes.iter_mut().enumerate() {
+            let done = match needed && number < *used {
+                true => plane.unit(unit, bits, samples),
+                false => plane.skip(bits),
+            };
+            if done.is_none() {
+                return Err(bits.failure());
+            }
+        }
+        Ok(())
+    }
+
+    /// As libjpeg does at the end of data: bits that are missing are zeros, and units
+    /// that are missing as a whole are grey.
+    fn unit_that_may_end(&mut self, unit: usize) {
+        let Scan { bits, planes, samples, .. } = self;
+        samples.finish();
+        if !self.ended {
+            let before = *bits;
+            let states: Vec<i32> = planes.iter_mut().map(|plane| *plane.state()).collect();
+            if planes.iter_mut().all(|plane| plane.unit(unit, bits, samples).is_some())
+                && !bits.ran_out()
+            {
+                return;
+            }
+            *bits = before;
+            samples.forget();
+            for (plane, state) in planes.iter_mut().zip(states) {
+                *plane.state() = state;
+                plane.any_unit(unit, bits, samples);
+            }
+            self.ended = bits.ran_out();
+            return;
+        }
+        planes.iter_mut().for_each(|plane| plane.no_unit(unit, samples));
+    }
+
+    /// Passes over a restart marker where one is due (E.2.4).
+    fn restart(&mut self) -> Result<(), Cause> {
+        if self.units_left == 0 {
+            self.units_left = self.restart_interval;
+            if self.may_end {
+                self.ended &= !self.bits.resync(self.restarts);
+            } else if !self.bits.restart(self.restarts) {
+                let message = "a restart marker is missing, or stands in another place";
+                return Err(Cause::new(CauseKind::Corrupt, message));
+            }
+            self.restarts = (self.restarts + 1) & 7;
+            self.planes.iter_mut().for_each(Plane::restart);
+        }
+        self.units_left -= 1;
+        Ok(())
+    }
+
+    fn end_row(&mut self) -> Result<(), Cause> {
+        self.samples.finish();
+        match self.bits.ran_out() && !self.may_end {
+            true => Err(self.bits.failure()),
+            false => Ok(()),
+        }
+    }
+
+    fn keep_last_lines(&mut self) {
+        let Scan { planes, used, samples, .. } = self;
+        planes[..*used].iter().for_each(|plane| plane.keep_last_line(samples));
+    }
+
+    /// Line `y` of these columns, as pixels; `lines` are for three lines of samples.
+    fn line(
+        &self,
+        color: Color,
+        y: usize,
+        unit_row: usize,
+        columns: Range<usize>,
+        lines: &mut [u8],
+        to: &mut [u8],
+    ) {
+        let width = columns.len();
+        let planes = self.used();
+        if to.len() == width {
+            let line = planes[0].line(y, unit_row, columns, &self.samples, &mut lines[..width]);
+            to.copy_from_slice(line);
+            return;
+        }
+        let mut found: [&[u8]; 3] = [&[]; 3];
+        let spare = lines.len() / 3;
+        for ((found, plane), line) in found.iter_mut().zip(planes).zip(lines.chunks_mut(spare)) {
+            let columns = columns.clone();
+            *found = plane.line(y, unit_row, columns, &self.samples, &mut line[..width]);
+        }
+        match (color, found) {
+            (Color::Grey, [grey, ..]) => color::interleave([grey; 3], to),
+            (Color::Rgb, planes) => color::interleave(planes, to),
+            (Color::YCbCr, planes) => kernel::rgb(self.samples.isa(), planes, to),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What a file says before its image data (ITU-T T.81, annex B), as far as this decoder
+//! takes it: one scan of Huffman-coded sequential data, 8 bits, one or three components.
+
+use super::huffman::Code;
+use super::markers::{APP0, APP1, APP14, DHT, DQT, DRI, Found, SOS, Segment, Segments};
+
+/// A picture that this decoder takes.
+#[derive(Debug)]
+pub(super) struct Header<'a> {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) components: Vec<Component<'a>>,
+    pub(super) color: Color,
+    /// Units between restart markers; 0 if there are none.
+    pub(super) restart_interval: u32,
+    /// The largest sampling factors.
+    pub(super) factors: (usize, usize),
+    /// What EXIF has to say, as a TIFF file.
+    pub(super) exif: Option<&'a [u8]>,
+    /// From the scan's first byte to the file's end.
+    pub(super) data: &'a [u8],
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Component<'a> {
+    /// Blocks in a unit, horizontally and vertically.
+    pub(super) h: usize,
+    pub(super) v: usize,
+    /// In zigzag order.
+    pub(super) quantisers: [u16; 64],
+    pub(super) dc: Code<'a>,
+    pub(super) ac: Code<'a>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Color {
+    Grey,
+    YCbCr,
+    Rgb,
+}
+
+/// Of the frame's segment: size, and identifier, factors and table of each component.
+struct Frame<'a> {
+    width: usize,
+    height: usize,
+    components: &'a [[u8; 3]],
+}
+
+impl<'a> Header<'a> {
+    /// Of a file up to its first scan; `None` when this decoder does not take it.
+    pub(super) fn of(file: &'a [u8]) -> Option<Self> {
+        let mut quantisers = [None; 4];
+        let mut codes = [[None; 4]; 2];
+        let (mut frame, mut restart_interval) = (None, 0);
+        let (mut jfif, mut adobe, mut exif) = (false, None, None);
+        for found in Segments::of(file) {
+            let Found::Segment(Segment { marker, body, at }) = found else { break };
+            match marker {
+                DQT => read_quantisers(body, &mut quantisers)?,
+                DHT => read_codes(body, &mut codes)?,
+                DRI => restart_interval = u32::from(u16::from_be_bytes(*body.first_chunk()?)),
+                0xc0 | 0xc1 if frame.is_none() => frame = Some(read_frame(body)?),
+                0xc0..=0xcf => return None,
+                // Shorter ones count for nothing, as in libjpeg.
+                APP0 => jfif |= body.len() >= 14 && body.starts_with(b"JFIF\0"),
+                APP1 if exif.is_none() => exif = body.strip_prefix(b"Exif\0\0"),
+                APP14 if body.len() >= 12 && body.starts_with(b"Adobe") => adobe = Some(body[11]),
+                SOS => {
+                    let frame: Frame<'_> = frame?;
+                    let color = color(&frame, jfif, adobe)?;
+                    let components = components(&frame, body, &quantisers, &codes)?;
+                    let most = |of: fn(&Component<'_>) -> usize| components.iter().map(of).max();
+                    let factors = (most(|c| c.h)?, most(|c| c.v)?);
+                    let data = &file[at + body.len()..];
+                    let Frame { width, height, .. } = frame;
+                    let header = Header {
+                        width,
+                        height,
+                        components,
+                        color,
+                        restart_interval,
+                        factors,
+                        exif,
+                        data,
+                    };
+                    return header.is_taken().then_some(header);
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Whole multiples, and units of at most ten blocks (B.2.3).
+    fn is_taken(&self) -> bool {
+        let (h, v) = self.factors;
+        let blocks: usize = self.components.iter().map(|c| c.h * c.v).sum();
+        self.components.iter().all(|c| h % c.h == 0 && v % c.v == 0) && blocks <= 10
+    }
+
+    /// Units in a row, and rows of them.
+    pub(super) fn units(&self) -> (usize, usize) {
+        let (h, v) = self.factors;
+        (self.width.div_ceil(8 * h), self.height.div_ceil(8 * v))
+    }
+
+    /// Width and height of a component in samples (A.1.1).
+    pub(super) fn samples(&self, component: &Component<'_>) -> (usize, usize) {
+        let (h, v) = self.factors;
+        ((self.width * component.h).div_ceil(h), (self.height * component.v).div_ceil(v))
+    }
+}
+
+/// B.2.4.1.
+fn read_quantisers(mut body: &[u8], to: &mut [Option<[u16; 64]>; 4]) -> Option<()> {
+    while let Some((&first, rest)) = body.split_first() {
+        let to = to.get_mut(usize::from(first & 15))?;
+        body = match first >> 4 {
+            0 => {
+                let (values, rest) = rest.split_first_chunk::<64>()?;
+                *to = Some(values.map(u16::from));
+                rest
+            }
+            1 => {
+                let (values, rest) = rest.split_first_chunk::<128>()?;
+                let values = values.as_chunks::<2>().0;
+                *to = Some(std::array::from_fn(|i| u16::from_be_bytes(values[i])));
+                rest
+            }
+            _ => return None,
+        };
+    }
+    Some(())
+}
+
+/// B.2.4.2.
+fn read_codes<'a>(mut body: &'a [u8], to: &mut [[Option<Code<'a>>; 4]; 2]) -> Option<()> {
+    while let Some((&first, rest)) = body.split_first() {
+        let (counts, rest) = rest.split_first_chunk::<16>()?;
+        let symbols = counts.iter().map(|&count| usize::from(count)).sum();
+        let (symbols, rest) = rest.split_at_checked(symbols)?;
+        let to = to.get_mut(usize::from(first >> 4))?.get_mut(usize::from(first & 15))?;
+        *to = Some(Code { counts, symbols });
+        body = rest;
+    }
+    Some(())
+}
+
+/// B.2.2.
+fn read_frame(body: &[u8]) -> Option<Frame<'_>> {
+    let [8, h1, h0, w1, w0, count, rest @ ..] = body else { return None };
+    let components = rest.as_chunks::<3>().0.get(..usize::from(*count))?;
+    let side = |high: u8, low: u8| usize::from(u16::from_be_bytes([high, low]));
+    let (width, height) = (side(*w1, *w0), side(*h1, *h0));
+    let taken = matches!(count, 1 | 3) && width > 0 && height > 0;
+    let factors = |c: &[u8; 3]| (1..=4).contains(&(c[1] >> 4)) && (1..=4).contains(&(c[1] & 15));
+    (taken && components.iter().all(factors)).then_some(Frame { width, height, components })
+}
+
+/// As libjpeg guesses: JFIF is YCbCr, Adobe says what it is, and else the components'
+/// names do.
+fn color(frame: &Frame<'_>, jfif: bool, adobe: Option<u8>) -> Option<Color> {
+    match *frame.components {
+        [_] => Some(Color::Grey),
+        _ if jfif => Some(Color::YCbCr),
+        [[r, ..], [g, ..], [b, ..]] => match adobe {
+            Some(0) => Some(Color::Rgb),
+            None if [r, g, b] == *b"RGB" => Some(Color::Rgb),
+            _ => Some(Color::YCbCr),
+        },
+        _ => None,
+    }
+}
+
+/// B.2.3: of the first scan, if it holds all components in the frame's order.
+fn components<'a>(
+    frame: &Frame<'_>,
+    scan: &[u8],
+    quantisers: &[Option<[u16; 64]>; 4],
+    codes: &[[Option<Code<'a>>; 4]; 2],
+) -> Option<Vec<Component<'a>>> {
+    let (&count, rest) = scan.split_first()?;
+    let chosen = rest.as_chunks::<2>().0.get(..usize::from(count))?;
+    if chosen.len() != frame.components.len() {
+        return None;
+    }
+    // Of a single component a unit is a block, whatever its factors (A.2.2).
+    let alone = chosen.len() == 1;
+    let component = |(&[id, factors, table], &[chosen, tables]): (&[u8; 3], &[u8; 2])| {
+        let code = |class: usize, number: u8| *codes[class].get(usize::from(number))?;
+        let (h, v) = if alone { (1, 1) } else { (factors >> 4, factors & 15) };
+        Some(Component {
+            h: h.into(),
+            v: v.into(),
+            quantisers: (*quantisers.get(usize::from(table))?)?,
+            dc: code(0, tables >> 4)?,
+            ac: code(1, tables & 15)?,
+        })
+        .filter(|_| chosen == id)
+    };
+    frame.components.iter().zip(chosen).map(component).collect()
+}

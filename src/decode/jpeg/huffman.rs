@@ -1,0 +1,398 @@
+//! Huffman codes (ITU-T T.81, annex C) and the coefficients of a block (F.2.2), by
+//! tables made for one look at the next bits.
+//!
+//! A look at the next [`LOOK`] bits tells of most coefficients all there is to know: how
+//! many zeros come before it, its value, and the bits of its code and its value together;
+//! and where they are short, of two coefficients at once. What is longer takes a second
+//! step.
+
+use super::bits::Bits;
+
+/// Bits of a look.
+const LOOK: u32 = 11;
+/// An advance past the end of a block, from every place of it.
+const END: usize = 63;
+
+/// The symbol of sixteen zeros.
+const ZEROS: u8 = 0xf0;
+
+/// A code as a file defines it: how many codes there are of each length from 1 to 16,
+/// and the symbols in the order of their codes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Code<'a> {
+    pub(super) counts: &'a [u8; 16],
+    pub(super) symbols: &'a [u8],
+}
+
+/// A code's tables for decoding bit by bit (F.2.2.3).
+struct Codes {
+    /// Of each length, behind the last code, as if it had 16 bits.
+    ends: [u32; 17],
+    /// From a code of a length to the place of its symbol.
+    offsets: [i32; 17],
+    symbols: [u8; 256],
+}
+
+/// For differences of DC coefficients. An entry has the bits of code and difference in
+/// its lowest byte and the difference in its upper half; or a zero, if that is more than
+/// a look.
+pub(super) struct DcTable {
+    entries: [u32; 1 << LOOK],
+    codes: Codes,
+}
+
+/// For AC coefficients. An entry has, from the lowest bit on, the bits of one or two
+/// coefficients, 4; by how many places each goes on, 6 and 6; their values, 8 and 8. Of a
+/// single one the second advance is 0 and its value that of the first. No bits, and an
+/// advance past the end: it takes more than a look, and the values are the symbol and the
+/// length of the code, or zeros if that is longer too.
+pub(super) struct AcTable {
+    entries: [u32; 1 << LOOK],
+    codes: Codes,
+}
+
+impl Codes {
+    /// And what each code begins: `tell` has a code's first look, the number of looks,
+    /// its length and its symbol. `None` when these lengths are not those of a code
+    /// (annex C).
+    fn new(code: Code<'_>, mut tell: impl FnMut(usize, usize, u32, u8)) -> Option<Self> {
+        let mut codes = Codes { ends: [0; 17], offsets: [0; 17], symbols: [0; 256] };
+        codes.symbols.get_mut(..code.symbols.len())?.copy_from_slice(code.symbols);
+        let (mut next, mut symbols) = (0_u32, code.symbols.iter());
+        for (length, &count) in (1_u32..).zip(code.counts) {
+            let place = code.symbols.len() - symbols.len();
+            codes.offsets[length as usize] = place as i32 - next as i32;
+            let behind = next + u32::from(count);
+            // None is all ones.
+            if count > 0 && behind >= 1 << length {
+                return None;
+            }
+            for code in next..behind {
+                let symbol = *symbols.next()?;
+                if length <= LOOK {
+                    let spare = LOOK - length;
+                    tell((code << spare) as usize, 1 << spare, length, symbol);
+                }
+            }
+            codes.ends[length as usize] = behind << (16 - length);
+            next = behind << 1;
+        }
+        Some(codes)
+    }
+
+    /// The next symbol; `None` if no code begins so. Needs 16 bits.
+    #[inline(always)]
+    fn symbol(&self, bits: &mut Bits<'_>) -> Option<u8> {
+        let (symbol, length) = self.search(bits.peek(16))?;
+        bits.skip(length);
+        Some(symbol)
+    }
+
+    /// The symbol and the length of the code that 16 bits begin with.
+    #[inline(never)]
+    fn search(&self, next: u32) -> Option<(u8, u32)> {
+        let length = (1..=16).find(|&length| next < self.ends[length as usize])?;
+        let place = (next >> (16 - length)) as i32 + self.offsets[length as usize];
+        Some((self.symbols[place as usize & 255], length))
+    }
+}
+
+impl DcTable {
+    pub(super) fn new(code: Code<'_>) -> Option<Self> {
+        let mut entries = [0; 1 << LOOK];
+        let codes = Codes::new(code, |first, looks, length, symbol| {
+            let size = u32::from(symbol);
+            if length + size > LOOK {
+                return;
+            }
+            let spare = LOOK - length - size;
+            for (look, entry) in (first..).zip(&mut entries[first..first + looks]) {
+                let bits = look as u32 >> spare & ((1 << size) - 1);
+                let value = extended(bits, size) as u16;
+                *entry = (length + size) | u32::from(value) << 16;
+            }
+        })?;
+        // More bits than a coefficient of any process has.
+        let known = code.symbols.iter().all(|&symbol| symbol < 16);
+        known.then_some(DcTable { entries, codes })
+    }
+
+    /// The next difference (F.2.2.1); `None` if no code begins so. Leaves enough for
+    /// four looks.
+    #[inline(always)]
+    fn difference(&self, bits: &mut Bits<'_>) -> Option<i32> {
+        let entry = self.entries[bits.peek(LOOK) as usize];
+        if entry != 0 {
+            bits.skip(entry & 15);
+            return Some(entry as i32 >> 16);
+        }
+        let size = u32::from(self.codes.symbol(bits)?);
+        let difference = extended(bits.take(size), size);
+        bits.refill();
+        Some(difference)
+    }
+}
+
+impl AcTable {
+    pub(super) fn new(code: Code<'_>) -> Option<Self> {
+        // Bits, advance and value of single ones; and those that the value is too long for.
+        let mut single = [(0, 0, 0); 1 << LOOK];
+        let mut long = [(0, 0); 1 << LOOK];
+        let codes = Codes::new(code, |first, looks, length, symbol| {
+            let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+            let looks = first..first + looks;
+            long[looks.clone()].fill((symbol, length));
+            if size == 0 && run < 15 {
+                single[looks].fill((length, END as u32, 0));
+            } else if size > 0 && length + size <= LOOK {
+                let spare = LOOK - length - size;
+                for look in looks {
+                    let value = extended(look as u32 >> spare & ((1 << size) - 1), size);
+                    if i8::try_from(value).is_ok() {
+                        single[look] = (length + size, run + 1, value as u8);
+                    }
+                }
+            }
+        })?;
+        let mut entries = [0; 1 << LOOK];
+        for (look, entry) in entries.iter_mut().enumerate() {
+            let (bits, on, value) = single[look];
+            let (more, further, other) = single[look << bits & ((1 << LOOK) - 1)];
+            let (bits, further, other) = match bits + more {
+                both if more > 0 && on < END as u32 && both <= LOOK => (both, further, other),
+                _ => (bits, 0, value),
+            };
+            *entry = if bits == 0 {
+                let (symbol, length) = long[look];
+                (END as u32) << 4 | u32::from(symbol) << 16 | length << 24
+            } else {
+                let values = u32::from(value) << 16 | u32::from(other) << 24;
+                bits | on << 4 | further << 10 | values
+            };
+        }
+        Some(AcTable { entries, codes })
+    }
+
+    /// The coefficients behind the first (F.2.2.2), handed to `store` with their places
+    /// in zigzag order; the last place, or `None` if no code begins so or there are more
+    /// than 63.
+    #[inline(always)]
+    fn coefficients(&self, bits: &mut Bits<'_>, mut store: impl FnMut(usize, i32)) -> Option<u32> {
+        let mut at = 0;
+        'refilled: loop {
+            // What is left of one entry that is not a coefficient or two.
+            let entry = 'looks: {
+                macro_rules! look {
+                    () => {
+                        let entry = self.entries[bits.peek(LOOK) as usize];
+                        let one = at + first_advance(entry);
+                        let two = one + second_advance(entry);
+                        if two >= 63 {
+                            break 'looks entry;
+                        }
+                        bits.skip(entry & 15);
+                        store(one, first_value(entry));
+                        store(two, second_value(entry));
+                        at = two;
+                    };
+                }
+                // As many as a refill is enough for.
+                look!();
+                look!();
+                look!();
+                look!();
+                bits.refill();
+                continue 'refilled;
+            };
+            let (length, on, further) = (entry & 15, first_advance(entry), second_advance(entry));
+            if length > 0 && on == END {
+                bits.skip(length);
+                return Some(at as u32);
+            }
+            // With the first of two the block is full: the second is the next one's.
+            if length > 0 && at + on < 63 {
+                bits.skip(length);
+                at += on;
+                store(at, first_value(entry));
+                if further == END {
+                    return Some(at as u32);
+                }
+                if at + further > 63 {
+                    return None;
+                }
+                store(63, second_value(entry));
+                return Some(63);
+            }
+            bits.refill();
+            let mut symbol = if length == 0 && entry >> 24 > 0 {
+                bits.skip(entry >> 24);
+                (entry >> 16) as u8
+            } else {
+                self.codes.symbol(bits)?
+            };
+            let mut zeros = 0;
+            while symbol == ZEROS {
+                zeros += 16;
+                match at + zeros {
+                    0..63 => bits.refill(),
+                    63 => return Some(at as u32),
+                    _ => return None,
+                }
+                symbol = self.codes.symbol(bits)?;
+            }
+            let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+            if size == 0 {
+                return Some(at as u32);
+            }
+            at += zeros + run + 1;
+            if at > 63 {
+                return None;
+            }
+            store(at, extended(bits.take(size), size));
+            if at == 63 {
+                return Some(63);
+            }
+            bits.refill();
+        }
+    }
+
+    /// A block's coefficients, each times its quantiser to its place; `block` is clear,
+    /// `before` the DC coefficient of the last one. The place of the last one in
+    /// zigzag order; `None` if that is no block.
+    #[inline(always)]
+    pub(super) fn block(
+        &self,
+        dc: &DcTable,
+        bits: &mut Bits<'_>,
+        places: &Places,
+        before: &mut i32,
+        block: &mut Block,
+    ) -> Option<u32> {
+        // In registers.
+        let mut near = *bits;
+        near.refill();
+        let last = dc.difference(&mut near).and_then(|difference| {
+            *before = before.wrapping_add(difference);
+            block[0] = places.dc(*before);
+            self.coefficients(&mut near, |at, value| places.store(at, value, block))
+        });
+        *bits = near;
+        last
+    }
+
+    /// The same bit by bit, and of whatever comes what libjpeg makes of it: a code that
+    /// is none is a zero, and what goes past the end is the last coefficient.
+    pub(super) fn any_block(
+        &self,
+        dc: &DcTable,
+        bits: &mut Bits<'_>,
+        places: &Places,
+        before: &mut i32,
+        block: &mut Block,
+    ) -> u32 {
+        let symbol = |codes: &Codes, bits: &mut Bits<'_>| {
+            bits.refill();
+            let (symbol, length) = codes.search(bits.peek(16)).unwrap_or((0, 17));
+            bits.skip(length);
+            symbol
+        };
+        let value = |size: u8, bits: &mut Bits<'_>| {
+            let size = u32::from(size);
+            extended(bits.take(size), size)
+        };
+        let size = symbol(&dc.codes, bits);
+        *before = before.wrapping_add(value(size, bits));
+        block[0] = places.dc(*before);
+        let (mut at, mut last) = (0, 0);
+        while at < 63 {
+            let symbol = symbol(&self.codes, bits);
+            match (u32::from(symbol >> 4), symbol & 15) {
+                (15, 0) => at += 16,
+                (_, 0) => break,
+                (run, size) => {
+                    at += run + 1;
+                    last = at.min(63);
+                    places.store(last as usize, value(size, bits), block);
+                }
+            }
+        }
+        last
+    }
+
+    /// Passes over a block; `None` if that is none.
+    #[inline(always)]
+    pub(super) fn skip(&self, dc: &DcTable, bits: &mut Bits<'_>, before: &mut i32) -> Option<()> {
+        let mut near = *bits;
+        near.refill();
+        let last = dc.difference(&mut near).and_then(|difference| {
+            *before = before.wrapping_add(difference);
+            self.coefficients(&mut near, |_, _| {})
+        });
+        *bits = near;
+        last.map(|_| ())
+    }
+}
+
+/// By how many places the first coefficient of an entry goes on.
+fn first_advance(entry: u32) -> usize {
+    (entry >> 4 & 63) as usize
+}
+
+/// By how many the second one goes on from there.
+fn second_advance(entry: u32) -> usize {
+    (entry >> 10 & 63) as usize
+}
+
+fn first_value(entry: u32) -> i32 {
+    (entry << 8) as i32 >> 24
+}
+
+fn second_value(entry: u32) -> i32 {
+    entry as i32 >> 24
+}
+
+/// F.2.2.1, EXTEND: `size` bits as a number that may be negative.
+fn extended(bits: u32, size: u32) -> i32 {
+    let half = 1_i32 << size >> 1;
+    let value = bits as i32;
+    if value < half { value - (1 << size) + 1 } else { value }
+}
+
+/// Coefficients of a block, row by row; the rest is never read.
+pub(super) type Block = [i16; 64];
+
+/// Where the coefficient goes that is number k in zigzag order (figure A.6), and its
+/// quantiser.
+pub(super) struct Places([(u8, i16); 64]);
+
+impl Places {
+    /// `quantisers` in zigzag order, as a file has them.
+    pub(super) fn new(quantisers: &[u16; 64]) -> Self {
+        let mut places = [(0, 0); 64];
+        let (mut row, mut column) = (0_i32, 0_i32);
+        for (place, &quantiser) in places.iter_mut().zip(quantisers) {
+            // As 16 bits have it, which is as the reference multiplies.
+            *place = ((8 * row + column) as u8, quantiser as i16);
+            let up = (row + column) % 2 == 0;
+            (row, column) = match (up, row, column) {
+                (true, _, 7) => (row + 1, 7),
+                (true, 0, _) => (0, column + 1),
+                (true, ..) => (row - 1, column + 1),
+                (false, 7, _) => (7, column + 1),
+                (false, _, 0) => (row + 1, 0),
+                (false, ..) => (row + 1, column - 1),
+            };
+        }
+        Places(places)
+    }
+
+    pub(super) fn dc(&self, value: i32) -> i16 {
+        (value as i16).wrapping_mul(self.0[0].1)
+    }
+
+    #[inline(always)]
+    fn store(&self, at: usize, value: i32, block: &mut Block) {
+        let (place, quantiser) = self.0[at & 63];
+        block[place as usize & 63] = (value as i16).wrapping_mul(quantiser);
+    }
+}

@@ -1,0 +1,129 @@
+//! The inverse cosine transform (ITU-T T.81, A.3.3), by the algorithm of Loeffler,
+//! Ligtenberg and Moschytz (1989) in the fixed-point arithmetic of libjpeg's accurate
+//! integer method: constants of 13 bits, two more bits kept between columns and rows.
+//!
+//! Values of 16 bits wrap and saturate where libjpeg-turbo's SIMD code has them do so,
+//! which shows only with coefficients that no picture has.
+
+use super::huffman::Block;
+
+/// Fractional bits of the constants.
+pub(super) const BITS: u32 = 13;
+/// Bits that columns leave to rows.
+pub(super) const KEPT: u32 = 2;
+
+/// The constants, of 13 bits: pairs that are summed, as in `a * A0 + b * A1`.
+pub(super) mod constants {
+    const C0_298: i16 = 2446;
+    const C0_390: i16 = 3196;
+    const C0_541: i16 = 4433;
+    const C0_765: i16 = 6270;
+    const C0_899: i16 = 7373;
+    const C1_175: i16 = 9633;
+    const C1_501: i16 = 12299;
+    const C1_847: i16 = 15137;
+    const C1_961: i16 = 16069;
+    const C2_053: i16 = 16819;
+    const C2_562: i16 = 20995;
+    const C3_072: i16 = 25172;
+
+    /// Of coefficients 2 and 6.
+    pub(crate) const EVEN_OUTER: [i16; 2] = [C0_541 + C0_765, C0_541];
+    pub(crate) const EVEN_INNER: [i16; 2] = [C0_541, C0_541 - C1_847];
+    /// Of the sums of 7 and 3, and of 5 and 1.
+    pub(crate) const SUM_73: [i16; 2] = [C1_175 - C1_961, C1_175];
+    pub(crate) const SUM_51: [i16; 2] = [C1_175, C1_175 - C0_390];
+    /// Of 7 and 1.
+    pub(crate) const ODD_0: [i16; 2] = [C0_298 - C0_899, -C0_899];
+    pub(crate) const ODD_3: [i16; 2] = [-C0_899, C1_501 - C0_899];
+    /// Of 5 and 3.
+    pub(crate) const ODD_1: [i16; 2] = [C2_053 - C2_562, -C2_562];
+    pub(crate) const ODD_2: [i16; 2] = [-C2_562, C3_072 - C2_562];
+}
+
+/// A block's samples into a plane, of which `to` begins at the first one.
+pub(super) fn whole(block: &Block, to: &mut [u8], stride: usize) {
+    let mut columns = [[0_i16; 8]; 8];
+    for column in 0..8 {
+        let sums = sums(std::array::from_fn(|row| block[8 * row + column]));
+        for (row, sum) in columns.iter_mut().zip(sums) {
+            row[column] = saturated(sum, BITS - KEPT);
+        }
+    }
+    for (row, to) in columns.into_iter().zip(to.chunks_mut(stride)) {
+        to[..8].copy_from_slice(&levels(row));
+    }
+}
+
+/// The same of a block with nothing below its first row: all rows are the same.
+pub(super) fn flat(block: &Block, to: &mut [u8], stride: usize) {
+    let row = levels(std::array::from_fn(|column| block[column] << KEPT));
+    for to in to.chunks_mut(stride).take(8) {
+        to[..8].copy_from_slice(&row);
+    }
+}
+
+/// Whether nothing is below the first row, and there so much that [`flat`] wraps where
+/// [`whole`] saturates. Behind `last` in zigzag order nothing is, and there something,
+/// which may have become nothing in 16 bits.
+pub(super) fn is_wild_and_flat(block: &Block, last: u32) -> bool {
+    // The places of the first row in zigzag order.
+    const FIRST_ROW: u64 = 1 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 14 | 1 << 15 | 1 << 27 | 1 << 28;
+    let (first, rest) = block.split_at(8);
+    let wild = first.iter().any(|&value| !(-0x2000..0x2000).contains(&value));
+    wild && FIRST_ROW >> last & 1 == 1 && rest.iter().all(|&value| value == 0)
+}
+
+/// The same of a block with nothing but its first coefficient.
+pub(super) fn constant(dc: i16, to: &mut [u8], stride: usize) {
+    let level = level((i32::from(dc << KEPT)) << BITS);
+    for to in to.chunks_mut(stride).take(8) {
+        to[..8].fill(level);
+    }
+}
+
+fn levels(row: [i16; 8]) -> [u8; 8] {
+    sums(row).map(level)
+}
+
+/// From -128..128 with 18 more bits.
+fn level(sum: i32) -> u8 {
+    let whole = saturated(sum, BITS + KEPT + 3).clamp(-128, 127);
+    (whole + 128) as u8
+}
+
+fn saturated(sum: i32, bits: u32) -> i16 {
+    let rounded = sum.wrapping_add(1 << (bits - 1)) >> bits;
+    rounded.clamp(i16::MIN.into(), i16::MAX.into()) as i16
+}
+
+fn pair(a: i16, b: i16, by: [i16; 2]) -> i32 {
+    (i32::from(a) * i32::from(by[0])).wrapping_add(i32::from(b) * i32::from(by[1]))
+}
+
+/// One column or row.
+fn sums(x: [i16; 8]) -> [i32; 8] {
+    use constants::*;
+    let outer = pair(x[2], x[6], EVEN_OUTER);
+    let inner = pair(x[2], x[6], EVEN_INNER);
+    let sum = i32::from(x[0].wrapping_add(x[4])) << BITS;
+    let difference = i32::from(x[0].wrapping_sub(x[4])) << BITS;
+    let even = [
+        sum.wrapping_add(outer),
+        difference.wrapping_add(inner),
+        difference.wrapping_sub(inner),
+        sum.wrapping_sub(outer),
+    ];
+    let (s73, s51) = (x[7].wrapping_add(x[3]), x[5].wrapping_add(x[1]));
+    let (z3, z4) = (pair(s73, s51, SUM_73), pair(s73, s51, SUM_51));
+    let odd = [
+        pair(x[7], x[1], ODD_3).wrapping_add(z4),
+        pair(x[5], x[3], ODD_2).wrapping_add(z3),
+        pair(x[5], x[3], ODD_1).wrapping_add(z4),
+        pair(x[7], x[1], ODD_0).wrapping_add(z3),
+    ];
+    std::array::from_fn(|i| match i {
+        0..4 => even[i].wrapping_add(odd[i]),
+        _ => even[7 - i].wrapping_sub(odd[7 - i]),
+    })
+}

@@ -1,0 +1,115 @@
+//! JPEG (ITU-T T.81): baseline and extended sequential files by a decoder made for
+//! loading, to libjpeg-turbo's pixels; what that one does not take by a library. A *unit*
+//! is what T.81 calls an MCU: a block or a few of each component, for the same pixels.
+//!
+//! ```text
+//! markers.rs   the segments of a file: is it whole, how many scans
+//! header.rs    what stands before the image data, if it is taken here
+//! bits.rs      the bits of a scan
+//! huffman.rs   bits -> coefficients of a block
+//! cache.rs     tables of codes, kept between files
+//! idct.rs      coefficients -> samples of a block
+//! color.rs     samples -> upsampled -> pixels
+//! kernel.rs    their loops for this machine: avx2.rs, neon.rs, or plain
+//! plane.rs     a component's samples, and its lines
+//! exact.rs     the picture, one row of units after the other
+//! library.rs   zune-jpeg for the rest
+//! ```
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod bits;
+mod cache;
+mod color;
+mod exact;
+mod header;
+mod huffman;
+mod idct;
+mod kernel;
+mod library;
+pub(super) mod markers;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod plane;
+#[cfg(test)]
+mod tests;
+
+use super::{Orientation, Picture, check_size};
+use crate::config::{Limits, Size};
+use crate::error::{Cause, CauseKind};
+
+use exact::Exact;
+use header::Header;
+use library::Library;
+use markers::{Frame, Survey};
+
+/// Reads what comes before the pixels.
+pub(super) fn open<'a>(
+    encoded: &'a [u8],
+    limits: &Limits,
+    allow_truncated: bool,
+) -> Result<Box<dyn Picture + 'a>, Cause> {
+    let survey = Survey::of(encoded);
+    let Some(frame) = &survey.frame else {
+        return Err(headless(&survey));
+    };
+    check_process(frame)?;
+    check_size(Size { width: frame.width.into(), height: frame.height.into() }, limits)?;
+    check_scans(&survey, frame, limits)?;
+    if survey.scans == 0 || !survey.complete && !allow_truncated {
+        return Err(headless(&survey));
+    }
+    match Header::of(&encoded[..survey.usable_bytes]) {
+        Some(header) => Ok(Box::new(Exact::new(header, survey.complete))),
+        None => Ok(Box::new(Library::open(encoded, &survey, frame, limits)?)),
+    }
+}
+
+/// How EXIF says to turn a picture.
+fn orientation(exif: Option<&[u8]>) -> Orientation {
+    exif.and_then(image::metadata::Orientation::from_exif_chunk)
+        .and_then(|found| Orientation::from_exif(found.to_exif()))
+        .unwrap_or_default()
+}
+
+/// Why there is no frame, no scan or no end.
+fn headless(survey: &Survey) -> Cause {
+    match (survey.complete, survey.scans) {
+        (true, _) => Cause::new(CauseKind::Corrupt, "a JPEG without image data"),
+        (false, 0) => Cause::new(CauseKind::Truncated, "the file ends inside its header"),
+        (false, _) => Cause::new(
+            CauseKind::Truncated,
+            "the file ends inside its image data, before the end-of-image marker",
+        ),
+    }
+}
+
+fn check_process(frame: &Frame) -> Result<(), Cause> {
+    let kind = match frame.process {
+        0..=2 if frame.precision != 8 => {
+            format!("a JPEG of {} bits per sample; 8 are read", frame.precision)
+        }
+        0..=2 if frame.height == 0 => "a JPEG that tells its height after its data".to_owned(),
+        0..=2 => return Ok(()),
+        3 => "a lossless JPEG; baseline and progressive are read".to_owned(),
+        9..=11 | 13..=15 => {
+            "an arithmetic-coded JPEG; baseline and progressive Huffman coding are read".to_owned()
+        }
+        _ => "a hierarchical JPEG; baseline and progressive are read".to_owned(),
+    };
+    Err(Cause::new(CauseKind::Unsupported, kind))
+}
+
+fn check_scans(survey: &Survey, frame: &Frame, limits: &Limits) -> Result<(), Cause> {
+    if survey.scans > limits.max_scans {
+        let over = format!("{} scans, max_scans is {}", survey.scans, limits.max_scans);
+        return Err(Cause::new(CauseKind::Limit, over));
+    }
+    // The decoder would stop at the second scan, with rows unwritten.
+    let all_in_first = usize::from(survey.first_scan_components) == frame.components.len();
+    if frame.process != 2 && all_in_first && survey.scans > 1 {
+        let message = "a second scan follows one that should hold the whole picture";
+        return Err(Cause::new(CauseKind::Corrupt, message));
+    }
+    Ok(())
+}

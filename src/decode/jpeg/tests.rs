@@ -1,0 +1,329 @@
+//! Fast against plain, parts against the whole, to the bit.
+
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+
+use super::bits::Bits;
+use super::exact::Exact;
+use super::header::Header;
+use super::huffman::{AcTable, Block, Code, DcTable, Places};
+use super::{color, idct, kernel};
+use crate::decode::{Channels, Picture, Region};
+use crate::random::Draws;
+use crate::transform::Isa;
+
+/// Plain Rust, and what this machine has beside it.
+fn all() -> Vec<Isa> {
+    let mut all = vec![Isa::Portable];
+    if Isa::detect() != Isa::Portable {
+        all.push(Isa::detect());
+    }
+    all
+}
+
+/// So many, but few for an interpreter.
+fn rounds(count: usize) -> std::ops::Range<usize> {
+    0..if cfg!(miri) { count.div_ceil(200) } else { count }
+}
+
+/// Below `bound`.
+fn below(draws: &mut Draws, bound: usize) -> usize {
+    draws.below(bound as u64) as usize
+}
+
+fn bytes(draws: &mut Draws, len: usize) -> Vec<u8> {
+    (0..len).map(|_| draws.next() as u8).collect()
+}
+
+/// Coefficients as large as `most`, of which `share` are not zero.
+fn block(draws: &mut Draws, most: i16, share: f64) -> Block {
+    let mut one = |_| match draws.unit() < share {
+        true => {
+            (draws.below(2 * u64::from(most.unsigned_abs()) + 1) as i64 - i64::from(most)) as i16
+        }
+        false => 0,
+    };
+    std::array::from_fn(&mut one)
+}
+
+#[test]
+fn blocks_are_transformed_alike_on_every_path() {
+    let mut draws = Draws::new(&[1]);
+    for round in rounds(4_000) {
+        let most = [20, 300, 2_000, 8_191, i16::MAX][round % 5];
+        let share = [0.02, 0.2, 0.9][round % 3];
+        let blocks = [block(&mut draws, most, share), block(&mut draws, most, share)];
+        let strides = [20 + round % 7, 24];
+        let at = [3, 700];
+        let mut expected = vec![9; 1_000];
+        for i in 0..2 {
+            idct::whole(&blocks[i], &mut expected[at[i]..], strides[i]);
+        }
+        for isa in all() {
+            let mut samples = vec![9; 1_000];
+            kernel::whole(isa, &blocks, &mut samples, at, strides);
+            assert_eq!(samples, expected, "{isa:?} {blocks:?}");
+        }
+    }
+}
+
+/// The definition (A.3.3), in floating point.
+fn definition(block: &Block) -> [f64; 64] {
+    let scale = |k: usize| if k == 0 { 0.5_f64.sqrt() } else { 1.0 };
+    let angle = |x: usize, k: usize| ((2 * x + 1) * k) as f64 * std::f64::consts::PI / 16.0;
+    std::array::from_fn(|sample| {
+        let (y, x) = (sample / 8, sample % 8);
+        let parts = (0..64).map(|place| {
+            let (v, u) = (place / 8, place % 8);
+            let part = scale(u) * scale(v) * f64::from(block[place]);
+            part * angle(x, u).cos() * angle(y, v).cos()
+        });
+        parts.sum::<f64>() / 4.0 + 128.0
+    })
+}
+
+#[test]
+fn blocks_are_transformed_as_the_standard_defines() {
+    let mut draws = Draws::new(&[2]);
+    for round in rounds(500) {
+        let block = block(&mut draws, [5, 60, 200][round % 3], 0.3);
+        let mut samples = [0; 64];
+        idct::whole(&block, &mut samples, 8);
+        for (sample, exact) in samples.into_iter().zip(definition(&block)) {
+            let off = (f64::from(sample) - exact.clamp(0.0, 255.0)).abs();
+            assert!(off < 1.0, "{sample} for {exact}");
+        }
+    }
+}
+
+#[test]
+fn short_ways_are_the_long_one() {
+    let mut draws = Draws::new(&[3]);
+    for _ in rounds(2_000) {
+        let mut block = block(&mut draws, 8_191, 1.0);
+        block[8..].fill(0);
+        let mut expected = [0; 64];
+        idct::whole(&block, &mut expected, 8);
+        let mut samples = [0; 64];
+        idct::flat(&block, &mut samples, 8);
+        assert_eq!(samples, expected);
+        block[1..].fill(0);
+        idct::whole(&block, &mut expected, 8);
+        idct::constant(block[0], &mut samples, 8);
+        assert_eq!(samples, expected);
+    }
+}
+
+#[test]
+fn lines_are_upsampled_and_coloured_alike_on_every_path() {
+    let mut draws = Draws::new(&[4]);
+    for len in (1..200).step_by(if cfg!(miri) { 23 } else { 1 }) {
+        let [near, far, more] = [0; 3].map(|_| bytes(&mut draws, len));
+        for isa in all() {
+            for odd in 0..2 {
+                let wide = 2 * len - odd;
+                let (mut expected, mut line) = (vec![0; wide], vec![1; wide]);
+                color::double(&near, 0, &mut expected);
+                kernel::double(isa, &near, &mut line);
+                assert_eq!(line, expected, "{isa:?} {len}");
+                color::double_between(&near, &far, 0, &mut expected);
+                kernel::double_between(isa, &near, &far, &mut line);
+                assert_eq!(line, expected, "{isa:?} {len}");
+            }
+            let (mut expected, mut line) = (vec![0; 3 * len], vec![1; 3 * len]);
+            color::rgb([&near, &far, &more], &mut expected);
+            kernel::rgb(isa, [&near, &far, &more], &mut line);
+            assert_eq!(line, expected, "{isa:?} {len}");
+        }
+    }
+}
+
+#[test]
+fn every_colour_is_the_same_on_every_path() {
+    let ramp: Vec<u8> = (0..=255).collect();
+    let every = |step| (0..=255).step_by(if cfg!(miri) { 120 } else { step });
+    for (cb, cr) in every(1).flat_map(|cb| every(3).map(move |cr| (cb, cr))) {
+        let planes = [&ramp[..], &[cb; 256], &[cr; 256]];
+        let mut expected = [0; 768];
+        color::rgb(planes, &mut expected);
+        for isa in all() {
+            let mut pixels = [0; 768];
+            kernel::rgb(isa, planes, &mut pixels);
+            assert_eq!(pixels, expected, "{isa:?} {cb} {cr}");
+        }
+    }
+}
+
+/// A code of any lengths that are those of a code, for these symbols.
+fn code(draws: &mut Draws, mut symbols: Vec<u8>) -> ([u8; 16], Vec<u8>) {
+    let mut counts = [0; 16];
+    // Codes that are free at each length; one stays so, of all ones.
+    let (mut free, mut used) = (1_usize, 0);
+    for (length, count) in counts.iter_mut().enumerate() {
+        free *= 2;
+        let left = symbols.len() - used;
+        let most = (free - 1).min(left).min(200);
+        let most = if length < 12 { most.min(1 + free / 3) } else { most };
+        *count = below(draws, most + 1) as u8;
+        free -= usize::from(*count);
+        used += usize::from(*count);
+    }
+    symbols.truncate(used);
+    (counts, symbols)
+}
+
+#[test]
+fn coefficients_are_those_that_are_read_bit_by_bit() {
+    let mut draws = Draws::new(&[5]);
+    let mut read = 0;
+    for _ in rounds(600) {
+        let mut symbols: Vec<u8> = (0..=255).filter(|s| s & 15 <= 10 || s & 15 == 15).collect();
+        for last in (1..symbols.len()).rev() {
+            symbols.swap(last, below(&mut draws, last + 1));
+        }
+        let (dc_counts, dc_symbols) = code(&mut draws, (0..12).collect());
+        let (ac_counts, ac_symbols) = code(&mut draws, symbols);
+        let dc = DcTable::new(Code { counts: &dc_counts, symbols: &dc_symbols }).unwrap();
+        let ac = AcTable::new(Code { counts: &ac_counts, symbols: &ac_symbols }).unwrap();
+        let places = Places::new(&std::array::from_fn(|k| 1 + k as u16 % 30));
+        // Stuffed as in a file.
+        let raw = bytes(&mut draws, 400);
+        let data: Vec<u8> = raw
+            .iter()
+            .flat_map(|&byte| [byte, 0].into_iter().take(1 + usize::from(byte == 0xff)))
+            .collect();
+        let plain_bits = &mut Bits::new(&data);
+        let (mut plain_before, mut fast_before) = (0, [0; 2]);
+        let mut fast_bits = [Bits::new(&data); 2];
+        let mut passing = (Bits::new(&data), 0);
+        'blocks: for _ in 0..200 {
+            let mut expected = [0; 64];
+            let last = ac.any_block(&dc, plain_bits, &places, &mut plain_before, &mut expected);
+            if plain_bits.ran_out() {
+                break;
+            }
+            for (i, isa) in all().into_iter().enumerate() {
+                let mut block = [0; 64];
+                let (bits, before) = (&mut fast_bits[i], &mut fast_before[i]);
+                let Some(found) = kernel::block(isa, (&dc, &ac), bits, &places, before, &mut block)
+                else {
+                    // What is no block, the plain one reads in its own way.
+                    break 'blocks;
+                };
+                assert_eq!((block, found), (expected, last), "{isa:?}");
+                read += 1;
+            }
+            let (bits, before) = &mut passing;
+            ac.skip(&dc, bits, before).unwrap();
+            assert_eq!(*before, plain_before);
+        }
+    }
+    assert!(read > 500 || cfg!(miri), "{read} blocks");
+}
+
+#[test]
+fn lengths_that_are_those_of_no_code_are_refused() {
+    let table = |counts: [u8; 16], symbols: &[u8]| {
+        AcTable::new(Code { counts: &counts, symbols }).is_some()
+    };
+    let mut counts = [0; 16];
+    assert!(table(counts, &[]), "an empty one is never used");
+    counts[0] = 1;
+    assert!(table(counts, &[1]));
+    assert!(!table(counts, &[]), "a symbol is missing");
+    counts[0] = 2;
+    assert!(!table(counts, &[1, 2]), "a code of all ones");
+    (counts[0], counts[1]) = (1, 2);
+    assert!(!table(counts, &[1, 2, 3]));
+    assert!(DcTable::new(Code { counts: &[1; 16], symbols: &[16; 16] }).is_none());
+}
+
+/// A picture of noise and shapes.
+fn encoded(
+    draws: &mut Draws,
+    (width, height): (u16, u16),
+    color: ColorType,
+    sampling: SamplingFactor,
+    restart_interval: u16,
+) -> Vec<u8> {
+    let channels = if color == ColorType::Luma { 1 } else { 3 };
+    let len = usize::from(width) * usize::from(height) * channels;
+    let grain = draws.below(8);
+    let mut level = |i| (i * 5 / usize::from(width)) as u8 ^ (draws.next() >> (56 + grain)) as u8;
+    let pixels: Vec<u8> = (0..len).map(&mut level).collect();
+    let mut file = Vec::new();
+    let mut encoder = Encoder::new(&mut file, [40, 80, 95, 100][draws.below(4) as usize]);
+    encoder.set_sampling_factor(sampling);
+    if restart_interval > 0 {
+        encoder.set_restart_interval(restart_interval);
+    }
+    encoder.encode(&pixels, width, height, color).unwrap();
+    file
+}
+
+fn decode(picture: &Exact<'_>, isa: Isa, channels: Channels, region: Region) -> Vec<u8> {
+    let mut memory = vec![0x5a; picture.rows_bytes(channels)];
+    let mut pixels = Vec::new();
+    let stride = picture.size().width as usize * channels.count();
+    picture
+        .decode(isa, channels, region, &mut memory, &mut |top, rows| {
+            assert_eq!(top as usize * stride, pixels.len(), "rows in order");
+            pixels.extend_from_slice(rows);
+        })
+        .unwrap();
+    pixels
+}
+
+#[test]
+fn a_region_is_that_part_of_the_whole_on_every_path() {
+    let mut draws = Draws::new(&[6]);
+    let samplings = [
+        SamplingFactor::R_4_4_4,
+        SamplingFactor::R_4_4_0,
+        SamplingFactor::R_4_2_2,
+        SamplingFactor::R_4_2_0,
+    ];
+    for round in rounds(600) {
+        let side = |draws: &mut Draws| 1 + draws.below(70) as u16;
+        let size = (side(&mut draws), side(&mut draws));
+        let color = if round % 7 == 0 { ColorType::Luma } else { ColorType::Rgb };
+        let interval = [0, 0, 1, 3][round / 4 % 4];
+        let file = encoded(&mut draws, size, color, samplings[round % 4], interval);
+        let picture = Exact::new(Header::of(&file).expect("a baseline file"), true);
+        for channels in [Channels::Rgb, Channels::Grey] {
+            let whole = Region::whole(picture.size());
+            let expected = decode(&picture, Isa::Portable, channels, whole);
+            assert_eq!(expected.len(), picture.size().pixels() * channels.count());
+            let stride = usize::from(size.0) * channels.count();
+            for isa in all() {
+                assert_eq!(decode(&picture, isa, channels, whole), expected, "{isa:?}");
+                for _ in 0..4 {
+                    let (left, top) = (draws.below(size.0.into()), draws.below(size.1.into()));
+                    let region = Region {
+                        left: left as u32,
+                        top: top as u32,
+                        width: 1 + draws.below(u64::from(size.0) - left) as u32,
+                        height: 1 + draws.below(u64::from(size.1) - top) as u32,
+                    };
+                    let pixels = decode(&picture, isa, channels, region);
+                    for y in top as usize..top as usize + region.height as usize {
+                        let from = y * stride + left as usize * channels.count();
+                        let line = from..from + region.width as usize * channels.count();
+                        let (got, want) = (&pixels[line.clone()], &expected[line]);
+                        assert_eq!(got, want, "{isa:?} {size:?} {region:?} row {y}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_picture_takes_the_memory_of_a_row_of_units() {
+    let mut draws = Draws::new(&[7]);
+    let sampling = SamplingFactor::R_4_2_0;
+    let file = encoded(&mut draws, (640, 480), ColorType::Rgb, sampling, 0);
+    let picture = Exact::new(Header::of(&file).unwrap(), true);
+    let (whole, memory) = (3 * 640 * 480, picture.rows_bytes(Channels::Rgb));
+    // Seventeen lines of pixels and of lightness, nine of both colours, and some.
+    assert!(memory < whole / 14, "{memory} of {whole}");
+}
