@@ -1,0 +1,163 @@
+//! libjpeg-turbo, through its own interface: the crate's has not all settings.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::ptr;
+
+use turbojpeg::raw;
+
+/// What was decoded.
+pub struct Decoded {
+    pub width: usize,
+    pub height: usize,
+    /// `[row, column, 3]`.
+    pub pixels: Vec<u8>,
+    /// What libjpeg-turbo warned of; it decodes on with what it makes of it.
+    pub warning: Option<String>,
+}
+
+/// An instance of TurboJPEG.
+pub struct Turbo(raw::tjhandle);
+
+impl Drop for Turbo {
+    fn drop(&mut self) {
+        // SAFETY: the handle is live, and not used again.
+        unsafe { raw::tj3Destroy(self.0) };
+    }
+}
+
+impl Turbo {
+    fn new(kind: raw::TJINIT) -> Self {
+        // SAFETY: it takes a number.
+        let handle = unsafe { raw::tj3Init(kind as i32) };
+        assert!(!handle.is_null(), "TurboJPEG has no memory");
+        Turbo(handle)
+    }
+
+    /// For decoding.
+    pub fn decoder() -> Self {
+        Turbo::new(raw::TJINIT_TJINIT_DECOMPRESS)
+    }
+
+    /// For encoding.
+    pub fn encoder() -> Self {
+        Turbo::new(raw::TJINIT_TJINIT_COMPRESS)
+    }
+
+    fn set(&mut self, parameter: raw::TJPARAM, value: i32) {
+        // SAFETY: the handle is live.
+        let result = unsafe { raw::tj3Set(self.0, parameter as i32, value) };
+        assert_eq!(result, 0, "{}", self.error());
+    }
+
+    fn get(&self, parameter: raw::TJPARAM) -> usize {
+        // SAFETY: the handle is live.
+        unsafe { raw::tj3Get(self.0, parameter as i32) as usize }
+    }
+
+    fn error(&self) -> String {
+        // SAFETY: the handle is live, and the text is its own.
+        unsafe { CStr::from_ptr(raw::tj3GetErrorStr(self.0)) }.to_string_lossy().into_owned()
+    }
+
+    fn is_warning(&self) -> bool {
+        // SAFETY: the handle is live.
+        unsafe { raw::tj3GetErrorCode(self.0) == raw::TJERR_TJERR_WARNING as i32 }
+    }
+
+    /// Width and height.
+    pub fn size(&mut self, file: &[u8]) -> Result<(usize, usize), String> {
+        // SAFETY: the slice is as long as is said.
+        let result =
+            unsafe { raw::tj3DecompressHeader(self.0, file.as_ptr(), file.len() as raw::size_t) };
+        match result {
+            0 => Ok((
+                self.get(raw::TJPARAM_TJPARAM_JPEGWIDTH),
+                self.get(raw::TJPARAM_TJPARAM_JPEGHEIGHT),
+            )),
+            _ if self.is_warning() => Ok((
+                self.get(raw::TJPARAM_TJPARAM_JPEGWIDTH),
+                self.get(raw::TJPARAM_TJPARAM_JPEGHEIGHT),
+            )),
+            _ => Err(self.error()),
+        }
+    }
+
+    /// Decodes to RGB into `to`, which is as large; a warning, if there was one.
+    pub fn decode_into(&mut self, file: &[u8], to: &mut [u8]) -> Result<Option<String>, String> {
+        let (width, height) = self.size(file)?;
+        assert!(to.len() >= 3 * width * height, "too little room");
+        let format = raw::TJPF_TJPF_RGB as i32;
+        // SAFETY: file and room are as long as is said and as was just checked.
+        let result = unsafe {
+            raw::tj3Decompress8(
+                self.0,
+                file.as_ptr(),
+                file.len() as raw::size_t,
+                to.as_mut_ptr(),
+                0,
+                format,
+            )
+        };
+        match result {
+            0 => Ok(None),
+            _ if self.is_warning() => Ok(Some(self.error())),
+            _ => Err(self.error()),
+        }
+    }
+
+    /// Decodes to RGB.
+    pub fn decode(&mut self, file: &[u8]) -> Result<Decoded, String> {
+        let (width, height) = self.size(file)?;
+        let mut pixels = vec![0; 3 * width * height];
+        let warning = self.decode_into(file, &mut pixels)?;
+        Ok(Decoded { width, height, pixels, warning })
+    }
+
+    /// Encodes RGB pixels.
+    pub fn encode(&mut self, pixels: &[u8], width: usize, height: usize, how: Encoding) -> Vec<u8> {
+        assert_eq!(pixels.len(), 3 * width * height);
+        let Encoding { quality, sampling, restart_blocks, optimize } = how;
+        self.set(raw::TJPARAM_TJPARAM_QUALITY, quality);
+        self.set(raw::TJPARAM_TJPARAM_SUBSAMP, sampling);
+        self.set(raw::TJPARAM_TJPARAM_RESTARTBLOCKS, restart_blocks);
+        self.set(raw::TJPARAM_TJPARAM_OPTIMIZE, optimize.into());
+        let (mut file, mut len) = (ptr::null_mut(), 0);
+        // SAFETY: there are as many pixels; TurboJPEG allocates the file.
+        let result = unsafe {
+            raw::tj3Compress8(
+                self.0,
+                pixels.as_ptr(),
+                width as i32,
+                0,
+                height as i32,
+                raw::TJPF_TJPF_RGB as i32,
+                &mut file,
+                &mut len,
+            )
+        };
+        assert_eq!(result, 0, "{}", self.error());
+        // SAFETY: the file is as long as TurboJPEG says, and freed as it wants.
+        unsafe {
+            let encoded = std::slice::from_raw_parts(file, len as usize).to_vec();
+            raw::tj3Free(file.cast());
+            encoded
+        }
+    }
+}
+
+/// How to encode.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoding {
+    /// 1 to 100.
+    pub quality: i32,
+    /// TurboJPEG's number.
+    pub sampling: i32,
+    /// Units between restart markers, 0 for none.
+    pub restart_blocks: i32,
+    /// Whether Huffman tables are made for the file.
+    pub optimize: bool,
+}
+
+/// TurboJPEG's numbers of all samplings: 4:4:4, 4:2:2, 4:2:0, grey, 4:4:0, 4:1:1, 4:4:1.
+pub const SAMPLINGS: [i32; 7] = [0, 1, 2, 3, 4, 5, 6];

@@ -1,0 +1,171 @@
+//! The same pixels as libjpeg-turbo, to the bit.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+use std::path::PathBuf;
+
+use infeed::CauseKind;
+use infeed::decode::{Channels, StandardDecoder};
+use infeed_oracle::synthetic::{self, Kind};
+use infeed_oracle::turbo::{Encoding, SAMPLINGS, Turbo};
+use infeed_oracle::{Draws, decode, part};
+
+const GREY: i32 = 3;
+
+/// Fails if infeed decodes `file` otherwise, as a whole or in a few regions.
+fn same(name: &str, file: &[u8], regions: usize, turbo: &mut Turbo, draws: &mut Draws) {
+    let expected = turbo.decode(file).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(expected.warning, None, "{name}");
+    let strict = StandardDecoder::default();
+    let pixels =
+        decode(strict, file, Channels::Rgb, None).unwrap_or_else(|e| panic!("{name}: {e}"));
+    if pixels != expected.pixels {
+        let at = pixels.iter().zip(&expected.pixels).position(|(a, b)| a != b).unwrap();
+        let (width, place) = (expected.width, at / 3);
+        panic!("{name}: row {}, column {}", place / width, place % width);
+    }
+    for _ in 0..regions {
+        let region = draws.region(expected.width, expected.height);
+        let pixels = decode(strict, file, Channels::Rgb, Some(region)).unwrap();
+        let expected = part(&expected.pixels, expected.width, 3, region);
+        assert!(pixels == expected, "{name}: {region:?}");
+    }
+}
+
+#[test]
+fn photographs() {
+    let Some(folder) = std::env::var_os("INFEED_GOLDEN_IMAGES").map(PathBuf::from) else {
+        eprintln!("SKIPPED: INFEED_GOLDEN_IMAGES is not set, so no photographs are compared");
+        return;
+    };
+    let (mut turbo, mut draws, mut count) = (Turbo::decoder(), Draws(1), 0);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file = std::fs::read(&path).unwrap();
+        if file.starts_with(&[0xff, 0xd8]) && is_baseline(&file) {
+            same(&path.display().to_string(), &file, 3, &mut turbo, &mut draws);
+            count += 1;
+        }
+    }
+    eprintln!("{count} photographs");
+    assert!(count > 0);
+}
+
+/// Of several scans, or four components, another decoder's business.
+fn is_baseline(file: &[u8]) -> bool {
+    let mut at = 2;
+    let mut components = 0;
+    while let Some(&[0xff, marker, high, low, first]) = file.get(at..).and_then(|f| f.first_chunk())
+    {
+        match marker {
+            0xc0 | 0xc1 => components = file.get(at + 9).copied().unwrap_or(0),
+            0xc2 => return false,
+            0xda => return components == first && components != 4,
+            _ => {}
+        }
+        at += 2 + (usize::from(high) << 8 | usize::from(low));
+    }
+    false
+}
+
+#[test]
+fn every_size_sampling_and_setting() {
+    let (mut encoder, mut turbo, mut draws) = (Turbo::encoder(), Turbo::decoder(), Draws(2));
+    for width in 1..=70 {
+        for height in 1..=70 {
+            for (number, sampling) in SAMPLINGS.into_iter().enumerate() {
+                let turn = width * 71 + height + number;
+                // All of them while they are small.
+                if turn % 3 > 0 && (width > 20 || height > 20) {
+                    continue;
+                }
+                let how = Encoding {
+                    quality: [20, 75, 95, 100][turn % 4],
+                    sampling,
+                    restart_blocks: [0, 0, 1, 4, 9][turn / 4 % 5],
+                    optimize: turn % 2 == 0,
+                };
+                let grain = draws.below(8);
+                let pixels: Vec<u8> = (0..3 * width * height)
+                    .map(|i| (i * 5 / width) as u8 ^ (draws.bits() as u8 >> grain))
+                    .collect();
+                let file = encoder.encode(&pixels, width, height, how);
+                let name = format!("{width}x{height} {how:?}");
+                same(&name, &file, 2, &mut turbo, &mut draws);
+                if sampling == GREY {
+                    let grey = decode(StandardDecoder::default(), &file, Channels::Grey, None);
+                    let expected = turbo.decode(&file).unwrap().pixels;
+                    let expected: Vec<u8> = expected.iter().step_by(3).copied().collect();
+                    assert!(grey.unwrap() == expected, "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_no_encoder_makes() {
+    for kind in [Kind::Usual, Kind::Odd, Kind::Wild] {
+        let mut turbo = Turbo::decoder();
+        for seed in 0..6_000 {
+            let mut draws = Draws(seed);
+            let file = synthetic::file(&mut draws, kind);
+            same(&format!("{kind:?} of seed {seed}"), &file, 1, &mut turbo, &mut draws);
+        }
+    }
+}
+
+/// A file that ends early is what libjpeg-turbo shows of it, if that is allowed.
+#[test]
+fn files_that_end_early() {
+    let mut turbo = Turbo::decoder();
+    let (mut shown, mut draws) = (0, Draws(3));
+    for seed in 0..3_000 {
+        let kind = [Kind::Usual, Kind::Odd][seed as usize % 2];
+        let file = synthetic::file(&mut Draws(seed), kind);
+        let scan = file.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+        let cut = &file[..scan + draws.below(file.len() - scan)];
+        let strict = decode(StandardDecoder::default(), cut, Channels::Rgb, None);
+        assert_eq!(strict.unwrap_err().kind(), CauseKind::Truncated, "seed {seed}");
+        let lenient = StandardDecoder::default().allow_truncated(true);
+        if let Ok(pixels) = decode(lenient, cut, Channels::Rgb, None) {
+            let expected = turbo.decode(cut).unwrap();
+            assert!(pixels == expected.pixels, "{kind:?} of seed {seed}, {} bytes", cut.len());
+            shown += 1;
+        }
+    }
+    assert!(shown > 2_000, "{shown}");
+}
+
+/// What libjpeg-turbo takes without a word is the same picture here, or refused.
+#[test]
+fn files_with_changed_bytes() {
+    let (mut alike, mut refused, mut warned) = (0, 0, 0);
+    for seed in 0..12_000 {
+        let mut draws = Draws(seed);
+        let kind = draws.of(&[Kind::Usual, Kind::Usual, Kind::Odd, Kind::Wild]);
+        let mut file = synthetic::file(&mut draws, kind);
+        for _ in 0..1 + draws.below(3) {
+            let at = draws.below(file.len());
+            file[at] = draws.bits() as u8;
+        }
+        let ours = decode(StandardDecoder::default(), &file, Channels::Rgb, None);
+        if ours.as_ref().is_err_and(|cause| cause.kind() == CauseKind::Limit) {
+            continue;
+        }
+        // A new one: an error leaves something behind.
+        let Ok(theirs) = Turbo::decoder().decode(&file) else { continue };
+        match (ours, theirs.warning) {
+            (Ok(pixels), None) => {
+                // By the other decoder, which has other pixels.
+                if is_baseline(&file) {
+                    assert!(pixels == theirs.pixels, "{kind:?} of seed {seed}");
+                    alike += 1;
+                }
+            }
+            (Err(_), None) => refused += 1,
+            (_, Some(_)) => warned += 1,
+        }
+    }
+    eprintln!("{alike} alike, {refused} refused that libjpeg-turbo takes, {warned} it warns of");
+    assert!(alike > 100);
+}
