@@ -87,7 +87,7 @@ impl Turbo {
     pub fn decode_into(&mut self, file: &[u8], to: &mut [u8]) -> Result<Option<String>, String> {
         let (width, height) = self.size(file)?;
         assert!(to.len() >= 3 * width * height, "too little room");
-        let format = raw::TJPF_TJPF_RGB as i32;
+        let format = raw::TJPF_TJPF_RGB;
         // SAFETY: file and room are as long as is said and as was just checked.
         let result = unsafe {
             raw::tj3Decompress8(
@@ -131,7 +131,7 @@ impl Turbo {
                 width as i32,
                 0,
                 height as i32,
-                raw::TJPF_TJPF_RGB as i32,
+                raw::TJPF_TJPF_RGB,
                 &mut file,
                 &mut len,
             )
