@@ -29,7 +29,7 @@ use std::fmt;
 use antialias::{Antialias, Kernel};
 use axis::Axis;
 use bilinear::Bilinear;
-pub(crate) use kernel::Isa;
+pub(crate) use kernel::{Isa, interleave};
 use kernel::{Scale, Scales};
 use separable::{Progress, refill, region};
 

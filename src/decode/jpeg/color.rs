@@ -2,12 +2,14 @@
 //! whose rounding alternates, and YCbCr to RGB (ITU-T T.871, 7) with libjpeg's constants
 //! of 16 bits.
 
-/// Twice as many samples, each three parts the nearer and one the further one.
-/// `from` has at least two, and the last is written once if `to` is odd.
-pub(super) fn double(from: &[u8], skip: usize, to: &mut [u8]) {
+use std::ops::Range;
+
+/// Twice as many samples, each three parts the nearer and one the further one; of
+/// these `samples` of `from`. The last is written once if `to` is odd.
+pub(super) fn double(from: &[u8], samples: Range<usize>, to: &mut [u8]) {
     let last = from.len() - 1;
     let sample = |i: usize| u32::from(from[i]);
-    for (i, to) in (skip..).zip(to[2 * skip..].chunks_mut(2)) {
+    for (i, to) in samples.clone().zip(to.chunks_mut(2).skip(samples.start)) {
         let near = 3 * sample(i);
         let pair = [
             if i == 0 { sample(0) } else { (near + sample(i - 1) + 1) >> 2 },
@@ -18,10 +20,10 @@ pub(super) fn double(from: &[u8], skip: usize, to: &mut [u8]) {
 }
 
 /// The same in both directions: of rows, `near` counts three times.
-pub(super) fn double_between(near: &[u8], far: &[u8], skip: usize, to: &mut [u8]) {
+pub(super) fn double_between(near: &[u8], far: &[u8], samples: Range<usize>, to: &mut [u8]) {
     let last = near.len() - 1;
     let sum = |i: usize| 3 * u32::from(near[i]) + u32::from(far[i]);
-    for (i, to) in (skip..).zip(to[2 * skip..].chunks_mut(2)) {
+    for (i, to) in samples.clone().zip(to.chunks_mut(2).skip(samples.start)) {
         let this = 3 * sum(i);
         let pair = [
             (this + sum(if i == 0 { 0 } else { i - 1 }) + 8) >> 4,
@@ -61,14 +63,5 @@ pub(super) fn rgb([luma, cb, cr]: [&[u8]; 3], to: &mut [u8]) {
         let green = y + ((-CB_GREEN * cb - CR_GREEN * cr + HALF) >> 16);
         let blue = y + ((CB_BLUE * cb + HALF) >> 16);
         *to = [red, green, blue].map(|level| level.clamp(0, 255) as u8);
-    }
-}
-
-/// A row of three planes to pixels.
-pub(super) fn interleave(planes: [&[u8]; 3], to: &mut [u8]) {
-    let [red, green, blue] = planes;
-    let planes = red.iter().zip(green).zip(blue);
-    for (to, ((&r, &g), &b)) in to.as_chunks_mut::<3>().0.iter_mut().zip(planes) {
-        *to = [r, g, b];
     }
 }

@@ -11,10 +11,10 @@ use super::super::{Channels, Grey, Orientation, Picture, Region};
 use super::bits::Bits;
 use super::header::{Color, Header};
 use super::plane::{Plane, Samples};
-use super::{cache, color, kernel, orientation};
+use super::{cache, kernel, orientation};
 use crate::config::Size;
 use crate::error::{Cause, CauseKind};
-use crate::transform::Isa;
+use crate::transform::{Isa, interleave};
 
 /// An opened file.
 pub(super) struct Exact<'a> {
@@ -312,10 +312,11 @@ impl<'h, 'm> Scan<'h, 'm> {
             let columns = columns.clone();
             *found = plane.line(y, unit_row, columns, &self.samples, &mut line[..width]);
         }
+        let isa = self.samples.isa();
         match (color, found) {
-            (Color::Grey, [grey, ..]) => color::interleave([grey; 3], to),
-            (Color::Rgb, planes) => color::interleave(planes, to),
-            (Color::YCbCr, planes) => kernel::rgb(self.samples.isa(), planes, to),
+            (Color::Grey, [grey, ..]) => interleave(isa, [grey; 3], to),
+            (Color::Rgb, planes) => interleave(isa, planes, to),
+            (Color::YCbCr, planes) => kernel::rgb(isa, planes, to),
         }
     }
 }

@@ -268,16 +268,9 @@ impl AcTable {
         before: &mut i32,
         block: &mut Block,
     ) -> Option<u32> {
-        // In registers.
-        let mut near = *bits;
-        near.refill();
-        let last = dc.difference(&mut near).and_then(|difference| {
-            *before = before.wrapping_add(difference);
-            block[0] = places.dc(*before);
-            self.coefficients(&mut near, |at, value| places.store(at, value, block))
-        });
-        *bits = near;
-        last
+        let last = self.read(dc, bits, before, |at, value| places.store(at, value, block))?;
+        block[0] = places.dc(*before);
+        Some(last)
     }
 
     /// The same bit by bit, and of whatever comes what libjpeg makes of it: a code that
@@ -322,14 +315,27 @@ impl AcTable {
     /// Passes over a block; `None` if that is none.
     #[inline(always)]
     pub(super) fn skip(&self, dc: &DcTable, bits: &mut Bits<'_>, before: &mut i32) -> Option<()> {
+        self.read(dc, bits, before, |_, _| {}).map(drop)
+    }
+
+    /// A block: its DC coefficient is `before` afterwards, the others go to `store`.
+    #[inline(always)]
+    fn read(
+        &self,
+        dc: &DcTable,
+        bits: &mut Bits<'_>,
+        before: &mut i32,
+        store: impl FnMut(usize, i32),
+    ) -> Option<u32> {
+        // In registers.
         let mut near = *bits;
         near.refill();
         let last = dc.difference(&mut near).and_then(|difference| {
             *before = before.wrapping_add(difference);
-            self.coefficients(&mut near, |_, _| {})
+            self.coefficients(&mut near, store)
         });
         *bits = near;
-        last.map(|_| ())
+        last
     }
 }
 

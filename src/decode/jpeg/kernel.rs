@@ -70,24 +70,29 @@ fn each(
 
 /// See [`color::double`].
 pub(super) fn double(isa: Isa, from: &[u8], to: &mut [u8]) {
-    match isa {
+    // The ends are other than what is between, and plain.
+    let done = match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::double(from, to),
         #[cfg(target_arch = "aarch64")]
         Isa::Neon => neon::double(from, to),
-        Isa::Portable => color::double(from, 0, to),
-    }
+        Isa::Portable => 1,
+    };
+    color::double(from, 0..1, to);
+    color::double(from, done..from.len(), to);
 }
 
 /// See [`color::double_between`].
 pub(super) fn double_between(isa: Isa, near: &[u8], far: &[u8], to: &mut [u8]) {
-    match isa {
+    let done = match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::double_between(near, far, to),
         #[cfg(target_arch = "aarch64")]
         Isa::Neon => neon::double_between(near, far, to),
-        Isa::Portable => color::double_between(near, far, 0, to),
-    }
+        Isa::Portable => 1,
+    };
+    color::double_between(near, far, 0..1, to);
+    color::double_between(near, far, done..near.len(), to);
 }
 
 /// See [`color::rgb`].

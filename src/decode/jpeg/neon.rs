@@ -107,29 +107,19 @@ fn transposed(x: Rows) -> Rows {
 /// Samples at once.
 const LANES: usize = 8;
 
-/// See [`color::double`].
-pub(super) fn double(from: &[u8], to: &mut [u8]) {
-    if from.len() < LANES + 2 {
-        return color::double(from, 0, to);
-    }
+/// See [`color::double`]: the samples from the second one on, as far as it goes; where
+/// that is.
+pub(super) fn double(from: &[u8], to: &mut [u8]) -> usize {
     // SAFETY: the instructions are there, see the module.
-    let done = unsafe { double_middle(from, to) };
-    color::double(from, done, to);
-    color::double(&from[..2], 0, &mut to[..2]);
+    unsafe { double_middle(from, to) }
 }
 
-/// See [`color::double_between`].
-pub(super) fn double_between(near: &[u8], far: &[u8], to: &mut [u8]) {
-    if near.len() < LANES + 2 {
-        return color::double_between(near, far, 0, to);
-    }
+/// See [`color::double_between`]; as above.
+pub(super) fn double_between(near: &[u8], far: &[u8], to: &mut [u8]) -> usize {
     // SAFETY: the instructions are there, see the module.
-    let done = unsafe { double_between_middle(near, far, to) };
-    color::double_between(near, far, done, to);
-    color::double_between(&near[..2], &far[..2], 0, &mut to[..2]);
+    unsafe { double_between_middle(near, far, to) }
 }
 
-/// All but the first sample and a rest; how many are done.
 #[target_feature(enable = "neon")]
 fn double_middle(from: &[u8], to: &mut [u8]) -> usize {
     let mut at = 1;

@@ -123,10 +123,10 @@ fn lines_are_upsampled_and_coloured_alike_on_every_path() {
             for odd in 0..2 {
                 let wide = 2 * len - odd;
                 let (mut expected, mut line) = (vec![0; wide], vec![1; wide]);
-                color::double(&near, 0, &mut expected);
+                color::double(&near, 0..len, &mut expected);
                 kernel::double(isa, &near, &mut line);
                 assert_eq!(line, expected, "{isa:?} {len}");
-                color::double_between(&near, &far, 0, &mut expected);
+                color::double_between(&near, &far, 0..len, &mut expected);
                 kernel::double_between(isa, &near, &far, &mut line);
                 assert_eq!(line, expected, "{isa:?} {len}");
             }

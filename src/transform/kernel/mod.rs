@@ -125,7 +125,7 @@ pub(super) fn sum_rows<'a>(
 }
 
 /// Three planes into pixels: `to` is `[pixel, 3]`.
-pub(super) fn interleave(isa: Isa, planes: [&[u8]; 3], to: &mut [u8]) {
+pub(crate) fn interleave(isa: Isa, planes: [&[u8]; 3], to: &mut [u8]) {
     assert!(planes.iter().all(|plane| 3 * plane.len() == to.len()), "planes of another length");
     match isa {
         #[cfg(target_arch = "x86_64")]

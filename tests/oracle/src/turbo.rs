@@ -70,17 +70,11 @@ impl Turbo {
         // SAFETY: the slice is as long as is said.
         let result =
             unsafe { raw::tj3DecompressHeader(self.0, file.as_ptr(), file.len() as raw::size_t) };
-        match result {
-            0 => Ok((
-                self.get(raw::TJPARAM_TJPARAM_JPEGWIDTH),
-                self.get(raw::TJPARAM_TJPARAM_JPEGHEIGHT),
-            )),
-            _ if self.is_warning() => Ok((
-                self.get(raw::TJPARAM_TJPARAM_JPEGWIDTH),
-                self.get(raw::TJPARAM_TJPARAM_JPEGHEIGHT),
-            )),
-            _ => Err(self.error()),
+        if result != 0 && !self.is_warning() {
+            return Err(self.error());
         }
+        let [width, height] = [raw::TJPARAM_TJPARAM_JPEGWIDTH, raw::TJPARAM_TJPARAM_JPEGHEIGHT];
+        Ok((self.get(width), self.get(height)))
     }
 
     /// Decodes to RGB into `to`, which is as large; a warning, if there was one.
