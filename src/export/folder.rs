@@ -100,12 +100,19 @@ pub(super) fn sync_folder(folder: &Path) -> Io<()> {
     Ok(())
 }
 
-/// A file on its way to its name; dropped before, it is removed.
+/// A file under its temporary name.
+#[derive(Debug)]
+pub(super) struct Unnamed {
+    pub(super) file: File,
+    /// What it will be called.
+    pub(super) path: PathBuf,
+    pub(super) temporary: PathBuf,
+}
+
+/// One on its way to its name; dropped before, it is removed.
 #[derive(Debug)]
 pub(super) struct Coming {
-    pub(super) file: File,
-    pub(super) path: PathBuf,
-    temporary: PathBuf,
+    pub(super) unnamed: Unnamed,
     named: bool,
 }
 
@@ -113,13 +120,13 @@ impl Coming {
     pub(super) fn create(folder: &Path, name: &str) -> Io<Self> {
         let (path, temporary) = (folder.join(name), folder.join(temporary(name)));
         let file = File::create(&temporary).at(&path)?;
-        Ok(Coming { file, path, temporary, named: false })
+        Ok(Coming { unnamed: Unnamed { file, path, temporary }, named: false })
     }
 
     /// Brings it to the disk and gives it its name.
     pub(super) fn finish(mut self) -> Io<()> {
-        let synced = self.file.sync_data();
-        synced.and_then(|()| fs::rename(&self.temporary, &self.path)).at(&self.path)?;
+        let Unnamed { file, path, temporary } = &self.unnamed;
+        file.sync_data().and_then(|()| fs::rename(temporary, path)).at(path)?;
         self.named = true;
         Ok(())
     }
@@ -129,7 +136,7 @@ impl Drop for Coming {
     fn drop(&mut self) {
         if !self.named {
             // What stays is replaced, or swept, by whoever goes on.
-            drop(fs::remove_file(&self.temporary));
+            drop(fs::remove_file(&self.unnamed.temporary));
         }
     }
 }
@@ -141,8 +148,8 @@ pub(super) fn whole(
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Io<()> {
     let coming = Coming::create(folder, name)?;
-    let mut writer = BufWriter::with_capacity(1 << 16, &coming.file);
-    fill(&mut writer).and_then(|()| writer.flush()).at(&coming.path)?;
+    let mut writer = BufWriter::with_capacity(1 << 16, &coming.unnamed.file);
+    fill(&mut writer).and_then(|()| writer.flush()).at(&coming.unnamed.path)?;
     drop(writer);
     coming.finish()
 }

@@ -32,6 +32,7 @@
 //! origin     the source's files beside the manifest
 //! ```
 
+mod append;
 mod begin;
 mod folder;
 mod index;

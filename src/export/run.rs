@@ -14,7 +14,7 @@ use super::merge::finish;
 use super::npy::NpyElement;
 use super::recipe::Recipe;
 use super::summary::{Progress, Summary};
-use super::writer::{Committer, Lost, Piece, Shared, Whole, WriteStats, Writer};
+use super::writer::{Committer, Lost, Piece, Shared, WriteStats, Writer, open_single};
 use crate::config::{Resolved, Shard};
 use crate::error::{Error, Result, SampleError};
 use crate::loader::{Loader, Monitor, StopHandle};
@@ -192,7 +192,7 @@ impl<T: NpyElement> Exporting<T> {
         let part = shards.part(self.part);
         let ours = self.records.range(part).map(|(_, record)| record.failed.len() as u64);
         let begun = Begun { turns, until: Some(until), failed: ours.sum(), ..Begun::default() };
-        let single = self.recipe.single.then(|| Whole::open(&self.out, &self.recipe)).transpose();
+        let single = self.recipe.single.then(|| open_single(&self.out, &self.recipe)).transpose();
         let single = single.map_err(|failed| self.told(failed))?.map(Arc::new);
         let (pieces, written) = bounded(1);
         // With the one that is being brought to the disk, two are not complete yet.

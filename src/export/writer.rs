@@ -14,10 +14,11 @@ use crossbeam_channel::{Receiver, Sender};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::folder::{At, Coming, Failed, Io, array_name, temporary};
+use super::append::Appender;
+use super::folder::{At, Coming, Failed, Io, Unnamed, array_name, temporary};
 use super::journal::{Journal, Record, name_all};
 use super::manifest::{Place, tell};
-use super::npy::{HEADER, Hasher, NpyElement, Rows, write_at};
+use super::npy::{HEADER, NpyElement, Rows, write_at};
 use super::recipe::Recipe;
 use super::shards::Shards;
 use crate::batch::{Batch, Sample};
@@ -78,28 +79,19 @@ pub(super) struct Lost {
     pub(super) told: Value,
 }
 
-/// A single file under its temporary name.
-#[derive(Debug)]
-pub(super) struct Whole {
-    file: File,
-    path: PathBuf,
-}
-
-impl Whole {
-    /// Those of all arrays, with what they hold already.
-    pub(super) fn open(out: &Path, recipe: &Recipe) -> Io<Vec<Whole>> {
-        let open = |(kind, _): &(&str, Rows)| {
-            let name = array_name(kind, None);
-            let (path, temporary) = (out.join(&name), out.join(temporary(&name)));
-            if path.exists() && !temporary.exists() {
-                std::fs::rename(&path, &temporary).at(&path)?;
-            }
-            let mut options = File::options();
-            let file = options.write(true).create(true).truncate(false).open(&temporary);
-            Ok(Whole { file: file.at(&path)?, path })
-        };
-        recipe.arrays().iter().map(open).collect()
-    }
+/// Single files under their temporary names, with what they hold already.
+pub(super) fn open_single(out: &Path, recipe: &Recipe) -> Io<Vec<Unnamed>> {
+    let open = |(kind, _): &(&str, Rows)| {
+        let name = array_name(kind, None);
+        let (path, temporary) = (out.join(&name), out.join(temporary(&name)));
+        if path.exists() && !temporary.exists() {
+            std::fs::rename(&path, &temporary).at(&path)?;
+        }
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(false).open(&temporary);
+        Ok(Unnamed { file: file.at(&path)?, path, temporary })
+    };
+    recipe.arrays().iter().map(open).collect()
 }
 
 /// An array of the shard that is being written.
@@ -107,7 +99,7 @@ struct Array {
     rows: Rows,
     /// Its own file, or none where all rows have one.
     own: Option<Coming>,
-    hasher: Hasher,
+    appender: Appender,
 }
 
 /// The shard that is being written.
@@ -130,7 +122,7 @@ pub(super) struct Writer {
     pub(super) shards: Shards,
     pub(super) source: Arc<dyn Source>,
     /// The files of all rows, where there are no shards.
-    pub(super) single: Option<Arc<Vec<Whole>>>,
+    pub(super) single: Option<Arc<Vec<Unnamed>>>,
     /// In a single file, where the next row lies; else not looked at.
     pub(super) row: u64,
     /// Whether failed samples leave a single file's rows where they are.
@@ -205,7 +197,7 @@ impl Writer {
             Some(open) => open,
             None => self.open()?,
         };
-        let first = if self.single.is_some() { self.row } else { open.rows };
+        let first = self.first() + open.rows;
         let (labels, targets) = (batch.labels(), batch.targets());
         // Arrays of a batch are contiguous.
         let (labels, targets) = (labels.as_slice(), targets.as_slice());
@@ -218,10 +210,8 @@ impl Writer {
         for (kind, (array, part)) in open.arrays.iter_mut().zip(parts).enumerate() {
             let row = array.rows.bytes() as usize;
             let part = &part[rows.start * row..rows.end * row];
-            array.hasher.write(part);
-            let at = HEADER + first * array.rows.bytes();
-            let (file, path) = self.file(array.own.as_ref(), kind);
-            write_at(file, part, at).at(path)?;
+            let Unnamed { file, path, .. } = self.file(array.own.as_ref(), kind);
+            array.appender.write(file, part).at(path)?;
             bytes += part.len() as u64;
         }
         let samples = &batch.samples()[rows.clone()];
@@ -231,7 +221,6 @@ impl Writer {
             tell(&mut open.lines, sample, place, fingerprint).at(&self.out.join(&name))?;
         }
         open.rows += rows.len() as u64;
-        self.row += rows.len() as u64;
         *current = Some(open);
         let mut stats = self.shared.stats();
         stats.write.items += rows.len() as u64;
@@ -286,25 +275,31 @@ impl Writer {
     fn finish(&mut self, current: &mut Option<Current>) -> Io<()> {
         let started = Instant::now();
         let (shard, _) = self.front()?;
-        let Current { arrays, rows, lines } = match current.take() {
+        let Current { mut arrays, rows, lines } = match current.take() {
             Some(open) => open,
             None => self.open()?,
         };
-        self.todo.pop_front();
-        if let (true, Some(&next)) = (self.fixed, self.todo.front()) {
-            self.row = self.shards.range(next).start;
+        for (kind, array) in arrays.iter_mut().enumerate() {
+            let Unnamed { file, path, .. } = self.file(array.own.as_ref(), kind);
+            array.appender.flush(file).at(path)?;
         }
+        self.todo.pop_front();
+        self.row = match self.todo.front() {
+            Some(&next) if self.fixed => self.shards.range(next).start,
+            _ => self.row + rows,
+        };
         let end = self.shards.range(shard).end;
         // Stable: several may have been tried for one place.
         self.lost.sort_by_key(|lost| lost.position);
         let later = self.lost.partition_point(|lost| lost.position < end);
         let failed: Vec<Value> = self.lost.drain(..later).map(|lost| lost.told).collect();
         let recipe = self.prints[usize::from(failed.is_empty())];
-        let digests = arrays.iter().map(|array| array.hasher.digest()).collect();
+        let digests = arrays.iter().map(|array| array.appender.digest()).collect();
         let mut own = Vec::new();
         for Array { rows: of, own: file, .. } in arrays {
             let Some(file) = file else { continue };
-            write_at(&file.file, &of.header(rows), 0).at(&file.path)?;
+            let Unnamed { file: header, path, .. } = &file.unnamed;
+            write_at(header, &of.header(rows), 0).at(path)?;
             own.push(file);
         }
         let busy = started.elapsed();
@@ -327,23 +322,34 @@ impl Writer {
 
     fn open(&self) -> Io<Current> {
         let (shard, _) = self.front()?;
-        let array = |(kind, rows): &(&'static str, Rows)| {
+        let range = self.shards.range(shard);
+        let array = |(kind, (name, rows)): (usize, &(&'static str, Rows))| {
             let own = self.single.is_none();
-            let own = own.then(|| Coming::create(&self.out, &array_name(kind, Some(shard))));
-            Ok(Array { rows: rows.clone(), own: own.transpose()?, hasher: Hasher::default() })
+            let own = own.then(|| Coming::create(&self.out, &array_name(name, Some(shard))));
+            let own = own.transpose()?;
+            let Unnamed { temporary, .. } = self.file(own.as_ref(), kind);
+            let at = HEADER + self.first() * rows.bytes();
+            let bytes = (range.end - range.start).saturating_mul(rows.bytes());
+            let appender = Appender::new(temporary, at, bytes);
+            Ok(Array { rows: rows.clone(), own, appender })
         };
-        let arrays = self.arrays.iter().map(array).collect::<Io<_>>()?;
+        let arrays = self.arrays.iter().enumerate().map(array).collect::<Io<_>>()?;
         Ok(Current { arrays, rows: 0, lines: Vec::new() })
+    }
+
+    /// In its file, the first row of the shard in front.
+    fn first(&self) -> u64 {
+        if self.single.is_some() { self.row } else { 0 }
     }
 
     fn failed(&self, what: &str) -> Failed {
         Failed { path: self.out.clone(), error: io::Error::other(what) }
     }
 
-    fn file<'a>(&'a self, own: Option<&'a Coming>, kind: usize) -> (&'a File, &'a Path) {
+    fn file<'a>(&'a self, own: Option<&'a Coming>, kind: usize) -> &'a Unnamed {
         match (own, &self.single) {
-            (Some(own), _) => (&own.file, &own.path),
-            (None, Some(single)) => (&single[kind].file, &single[kind].path),
+            (Some(own), _) => &own.unnamed,
+            (None, Some(single)) => &single[kind],
             (None, None) => unreachable!("an array has a file of its own, or all have one"),
         }
     }
@@ -353,7 +359,7 @@ impl Writer {
 pub(super) struct Committer {
     pub(super) out: PathBuf,
     pub(super) journal: Journal,
-    pub(super) single: Option<Arc<Vec<Whole>>>,
+    pub(super) single: Option<Arc<Vec<Unnamed>>>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -363,7 +369,7 @@ impl Committer {
             let waiting = Instant::now();
             let Ok(Finished { record, lines, own }) = finished.recv() else { return Ok(()) };
             let started = Instant::now();
-            for Whole { file, path } in self.single.iter().flat_map(|files| files.iter()) {
+            for Unnamed { file, path, .. } in self.single.iter().flat_map(|files| files.iter()) {
                 file.sync_data().at(path)?;
             }
             name_all(own, &self.out)?;
