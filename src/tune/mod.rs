@@ -127,7 +127,7 @@ impl<'a, T: Element> Tune<'a, T> {
     }
 
     /// Runs every setting, whatever the budget, three times in turn, and recommends
-    /// by the medians alone. Takes many minutes.
+    /// by the medians alone, the best one's of seven. Takes many minutes.
     pub fn exhaustive(mut self, exhaustive: bool) -> Self {
         self.exhaustive = exhaustive;
         self

@@ -34,6 +34,8 @@ const DOUBT: f64 = 0.04;
 const ONCE_MORE: f64 = 4.0;
 /// How often each setting is run where all of them are.
 const ROUNDS: usize = 3;
+/// And the one that is chosen: among many it may be so by luck, which more trials tell.
+const CONFIRMED: usize = 7;
 
 pub(super) struct Search<'a, T: Element, F> {
     pub(super) tune: Tune<'a, T>,
@@ -300,7 +302,13 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
             let seconds = self.begun.elapsed().as_secs_f64();
             self.searched = self.select().map(|found| (found.choice, seconds));
         }
-        self.least_run()
+        self.least_run().or_else(|| self.unconfirmed())
+    }
+
+    /// What would be chosen, while it was not run often enough for that.
+    fn unconfirmed(&self) -> Option<Choice> {
+        let choice = self.select()?.choice;
+        self.record.times(choice).is_some_and(|times| times < CONFIRMED).then_some(choice)
     }
 
     /// One of those that were run least often. In each round another order, lest what
