@@ -318,6 +318,40 @@ fn bytes_depend_on_the_configuration_and_the_samples_alone() {
     });
 }
 
+/// As many bytes that they go to the disk directly, where there are such writes.
+#[test]
+fn rows_of_megabytes_are_the_same_in_shards_parts_and_one_file() {
+    within(|_| {
+        let (root, out) = (pictures(13, |_| false), tempfile::tempdir().unwrap());
+        let builder = || Loader::folder(root.path()).size(511, 500).batch_size(2);
+        let (images, _, _) = delivered(builder());
+        for single in [false, true] {
+            let export = |to: &Path| samples(builder(), to, 4).single(single);
+            let whole = out.path().join(format!("whole-{single}"));
+            export(&whole).run().unwrap();
+            assert_eq!(verify(&whole).unwrap().problems, []);
+            let files = files(&whole);
+            let arrays = files.iter().filter(|(name, _)| name.starts_with("images"));
+            let written: Vec<u8> =
+                arrays.flat_map(|(_, bytes)| bytes[128..].iter().copied()).collect();
+            assert!(written == images, "{single}");
+            let broken = out.path().join(format!("broken-{single}"));
+            assert!(!broken_off(export(&broken), 7));
+            export(&broken).run().unwrap();
+            same(&whole, &broken, "broken off");
+            let parts = out.path().join(format!("parts-{single}"));
+            std::thread::scope(|scope| {
+                for rank in 0..3 {
+                    let part = export(&parts).part(Shard { rank, world: 3 });
+                    scope.spawn(move || assert!(!part.run().unwrap().ended));
+                }
+            });
+            assert!(merge(&parts).unwrap().ended);
+            same(&whole, &parts, "parts");
+        }
+    });
+}
+
 #[test]
 fn every_sampling_and_last_batch_is_exported() {
     within(|_| {

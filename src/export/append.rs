@@ -2,119 +2,166 @@
 //! and push the photographs out that are read.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
 
+use super::folder::is_full;
 use super::npy::{Hasher, write_at};
 
-/// One write: network file systems split it into several that are under way at once.
+/// One direct write. They lie at multiples of it, whatever stripes a disk may have.
 const BLOCK: usize = 4 << 20;
-/// What places in the file and in memory have to be multiples of, whatever the disk.
-const ALIGNED: usize = 4096;
-/// Copied while it is in cache from having been hashed.
-const PIECE: usize = 64 << 10;
+/// What the places and lengths of direct writes, and their memory, are multiples of:
+/// the largest that a disk or a page is known to ask for.
+const ALIGNED: usize = 64 << 10;
+/// Written, or copied, while it is in cache from having been hashed.
+const PIECE: usize = 256 << 10;
 
 /// Appends bytes to a file from a place on, and takes their digest.
 pub(super) struct Appender {
-    /// The same file, open for direct writes; none where they are not to be had.
-    direct: Option<File>,
+    direct: Option<Direct>,
     hasher: Hasher,
+    at: u64,
+}
+
+/// Direct writes, and what waits until they are worth it.
+struct Direct {
+    /// The same file, open for them.
+    file: File,
     buffer: Vec<u8>,
-    /// The part of `buffer` that is not written yet; it lies in the file at `at`, and
-    /// equally far behind a multiple of `ALIGNED` in both.
+    /// The part of `buffer` that is not written; it begins as far behind a multiple of
+    /// `BLOCK` as in the file.
     start: usize,
     end: usize,
-    at: u64,
 }
 
 impl Appender {
     /// From `at` on, where about `bytes` are to come. `path` is where the file is now.
     pub(super) fn new(path: &Path, at: u64, bytes: u64) -> Self {
-        let direct = if bytes > BLOCK as u64 { direct(path) } else { None };
-        let block = bytes.saturating_add(ALIGNED as u64).min(BLOCK as u64) as usize;
-        let buffer = vec![0; block.next_multiple_of(ALIGNED) + ALIGNED];
-        let start = at as usize % ALIGNED;
-        Appender { direct, hasher: Hasher::default(), buffer, start, end: start, at }
+        let direct = if bytes > BLOCK as u64 { Direct::open(path, at) } else { None };
+        Appender { direct, hasher: Hasher::default(), at }
     }
 
-    /// `file` is the same file, open for other writes.
-    pub(super) fn write(&mut self, file: &File, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let end = self.end;
-            let room = &mut self.aligned()[end..];
-            let (piece, rest) = bytes.split_at(bytes.len().min(room.len()).min(PIECE));
-            room[..piece.len()].copy_from_slice(piece);
-            let full = piece.len() == room.len();
+    /// `file` is the same file, open for writes by way of the cache.
+    pub(super) fn write(&mut self, file: &File, bytes: &[u8]) -> io::Result<()> {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let room = self.direct.as_mut().map_or(PIECE, |direct| direct.room().len());
+            let (piece, rest) = left.split_at(left.len().min(room).min(PIECE));
             self.hasher.write(piece);
-            self.end += piece.len();
-            bytes = rest;
-            if full {
-                self.flush(file)?;
+            left = rest;
+            match &mut self.direct {
+                Some(direct) => {
+                    direct.room()[..piece.len()].copy_from_slice(piece);
+                    direct.end += piece.len();
+                    if piece.len() == room {
+                        self.flush(file)?;
+                    }
+                }
+                None => {
+                    write_at(file, piece, self.at)?;
+                    self.at += piece.len() as u64;
+                }
             }
         }
         Ok(())
     }
 
-    /// Writes what has come. Afterwards more may.
+    /// Writes what waits. Afterwards more may come.
     pub(super) fn flush(&mut self, file: &File) -> io::Result<()> {
-        let (start, end, at) = (self.start, self.end, self.at);
-        let mut direct = self.direct.take();
-        // The ends share a block with other rows, or with none.
+        let Some(mut direct) = self.direct.take() else { return Ok(()) };
+        let (start, end, at) = (direct.start, direct.end, self.at);
+        // The ends share a page with other rows, or with none.
         let body = start.next_multiple_of(ALIGNED).min(end);
         let tail = (end - end % ALIGNED).max(body);
-        let bytes = self.aligned();
-        let mut from = start;
-        if let Some(straight) = direct.as_ref().filter(|_| body < tail) {
-            write_at(file, &bytes[start..body], at)?;
-            match write_at(straight, &bytes[body..tail], at + (body - start) as u64) {
-                Ok(()) => from = tail,
-                // The file system wants something else of direct writes, or has none.
-                Err(error) if error.kind() == ErrorKind::InvalidInput => direct = None,
-                Err(error) => return Err(error),
-            }
-        }
-        write_at(file, &bytes[from..end], at + (from - start) as u64)?;
+        let bytes = aligned(&mut direct.buffer);
+        write_at(file, &bytes[start..body], at)?;
+        let written = match tail > body {
+            true => write_at(&direct.file, &bytes[body..tail], at + (body - start) as u64),
+            false => Ok(()),
+        };
+        let (done, refused) = match written {
+            Ok(()) => (tail, false),
+            Err(error) if is_full(&error) => return Err(error),
+            // Whatever it has against direct writes: what is wrong beside that, the
+            // others will tell.
+            Err(_) => (body, true),
+        };
+        write_at(file, &bytes[done..end], at + (done - start) as u64)?;
         self.at += (end - start) as u64;
-        self.start = self.at as usize % ALIGNED;
-        self.end = self.start;
-        self.direct = direct;
+        (direct.start, direct.end) = (end % BLOCK, end % BLOCK);
+        self.direct = (!refused).then_some(direct);
         Ok(())
     }
 
     pub(super) fn digest(&self) -> String {
         self.hasher.digest()
     }
+}
 
-    fn aligned(&mut self) -> &mut [u8] {
-        let skipped = self.buffer.as_ptr().align_offset(ALIGNED);
-        let block = self.buffer.len() - ALIGNED;
-        &mut self.buffer[skipped..][..block]
+impl Direct {
+    fn open(path: &Path, at: u64) -> Option<Self> {
+        let start = (at % BLOCK as u64) as usize;
+        let buffer = || vec![0; BLOCK + ALIGNED];
+        open(path).map(|file| Direct { file, buffer: buffer(), start, end: start })
+    }
+
+    /// Never empty.
+    fn room(&mut self) -> &mut [u8] {
+        &mut aligned(&mut self.buffer)[self.end..]
     }
 }
 
+fn aligned(buffer: &mut [u8]) -> &mut [u8] {
+    let skipped = buffer.as_ptr().align_offset(ALIGNED);
+    &mut buffer[skipped..][..BLOCK]
+}
+
+/// Opens a file for direct writes, if it lies on a disk of this machine: over a network
+/// each would wait for an answer. And there `fsync` brings to the disk what any way has
+/// written.
 #[cfg(target_os = "linux")]
-fn direct(path: &Path) -> Option<File> {
-    let mut options = File::options();
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_DIRECT);
-    options.write(true).open(path).ok()
+fn open(path: &Path) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    const DISKS: [i64; 5] = [
+        libc::EXT4_SUPER_MAGIC as i64, // And before it 2 and 3.
+        libc::XFS_SUPER_MAGIC as i64,
+        libc::BTRFS_SUPER_MAGIC as i64,
+        libc::F2FS_SUPER_MAGIC as i64,
+        libc::OVERLAYFS_SUPER_MAGIC as i64,
+    ];
+    let file = File::options().write(true).custom_flags(libc::O_DIRECT).open(path).ok()?;
+    let kind = rustix::fs::fstatfs(&file).ok()?.f_type as i64;
+    DISKS.contains(&kind).then_some(file)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn direct(_: &Path) -> Option<File> {
+fn open(_: &Path) -> Option<File> {
     None
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stderr, reason = "what is skipped says so")]
 mod tests {
     use super::*;
+
+    fn bytes(len: u32) -> Vec<u8> {
+        (0..len).map(|n| (n ^ n >> 7) as u8).collect()
+    }
 
     #[test]
     fn what_is_appended_is_there_whatever_the_places_and_pieces() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows");
-        let bytes: Vec<u8> = (0..9_500_000u32).map(|n| (n ^ n >> 7) as u8).collect();
-        for at in [0, 128, 4095, 4096, 4 * 4096 + 1] {
-            for piece in [9_500_000, 602_112, 4096, 4097, 100_001] {
+        File::create(&path).unwrap();
+        let direct = open(&path).is_some();
+        if !direct {
+            eprintln!("SKIPPED: {path:?} is on no disk for direct writes, so none is tried");
+        }
+        let bytes = bytes(9_500_000);
+        let block = BLOCK as u64;
+        for at in [0, 128, 65_535, 65_536, block - 1, 3 * block + 100_000] {
+            for piece in [9_500_000, 602_112, 65_537, 100_001] {
                 let file = File::create(&path).unwrap();
                 let mut appender = Appender::new(&path, at, bytes.len() as u64);
                 for (n, piece) in bytes.chunks(piece).enumerate() {
@@ -124,6 +171,7 @@ mod tests {
                     }
                 }
                 appender.flush(&file).unwrap();
+                assert_eq!(appender.direct.is_some(), direct, "none was refused");
                 write_at(&file, &vec![7; at as usize], 0).unwrap();
                 let read = std::fs::read(&path).unwrap();
                 assert_eq!(read.len(), at as usize + bytes.len(), "{at} {piece}");
@@ -165,17 +213,35 @@ mod tests {
         }
     }
 
-    /// As where a file system opens for direct writes and then wants other places.
     #[test]
     fn where_direct_writes_are_refused_the_others_serve() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rows");
-        let (file, bytes) = (File::create(&path).unwrap(), vec![3; 9_000_000]);
+        let (path, bytes) = (folder.path().join("rows"), bytes(9_000_000));
+        let file = File::create(&path).unwrap();
         let mut appender = Appender::new(&path, 128, bytes.len() as u64);
-        appender.at += 1;
+        // Not even open for writing.
+        let (start, buffer) = (128, vec![0; BLOCK + ALIGNED]);
+        appender.direct =
+            Some(Direct { file: File::open(&path).unwrap(), buffer, start, end: start });
         appender.write(&file, &bytes).unwrap();
+        assert!(appender.direct.is_none());
         appender.flush(&file).unwrap();
         let read = std::fs::read(&path).unwrap();
-        assert!(read.len() == 9_000_129 && read[129..].iter().all(|&byte| byte == 3));
+        assert!(read.len() == 9_000_128 && read[128..] == bytes);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        let file = File::create(&path).unwrap();
+        let mut appender = Appender::new(&path, 0, 9_000_000);
+        // Always full.
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let buffer = vec![0; BLOCK + ALIGNED];
+        appender.direct = Some(Direct { file: full, buffer, start: 0, end: 0 });
+        let error = appender.write(&file, &bytes(9_000_000)).unwrap_err();
+        assert!(is_full(&error), "{error}");
     }
 }

@@ -53,7 +53,7 @@ impl<T> At<T> for io::Result<T> {
 
 impl Failed {
     pub(super) fn is_full(&self) -> bool {
-        matches!(self.error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        is_full(&self.error)
     }
 
     /// The same for users. `kept` says what stays, `needed` how many bytes the rest
@@ -76,6 +76,11 @@ impl Failed {
         );
         refused(&what, &self.path, self.error)
     }
+}
+
+/// Whether no room is left, or none for this user.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Any failure, where nothing is being made.

@@ -25,6 +25,7 @@
 //! npy        headers, positioned writes, digests         begin      what is there already
 //! folder     names, whole files, full disks              run        decoding, beside
 //! recipe     all that decides the bytes                  writer     two threads that write
+//!                                                        append     past the page cache
 //! journal    what is complete                            merge      the last step
 //! lock       several processes                           index      export.json
 //! manifest   a line a row                                verify     is it all true?

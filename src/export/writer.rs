@@ -1,5 +1,5 @@
-//! The thread that writes rows while others decode, and the one behind it that
-//! brings shards to the disk, so that a slow flush stops neither.
+//! The thread that writes rows while others decode, and the one behind it that makes
+//! sure of whole shards on the disk, so that a flush keeps neither from going on.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -35,12 +35,12 @@ const LOOKERS: usize = 8;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct WriteStats {
-    /// The thread that writes. Items are images; busy is hashing, writing and looking
-    /// at the sources' files; input is decoding; output is `sync`, when it is two
-    /// shards behind.
+    /// The thread that writes. Items are images; busy is hashing, writing, which is
+    /// waiting for the disk where the page cache is left out, and looking at the sources'
+    /// files; input is decoding; output is `sync`, when it is two shards behind.
     pub write: StageStats,
-    /// The thread that brings shards to the disk. Items are shards; busy is waiting
-    /// for the disk.
+    /// The thread that makes sure of shards on the disk. Items are shards; busy is
+    /// waiting for what of them is not there yet.
     pub sync: StageStats,
     /// How long finished batches waited for the writing thread: what writing holds
     /// decoding up.
