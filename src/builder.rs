@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::augment::{Augment, PixelTransform, RowTransform};
 use crate::cache;
 use crate::config::{
-    Augmentation, Cache, Color, Config, Filter, Fit, LastBatch, Layout, Normalize, OnError, Order,
-    Resolved, Sampling, Shard, Size, Split, Subset, Uneven,
+    Augmentation, Cache, Color, Config, Decoding, Filter, Fit, LastBatch, Layout, Normalize,
+    OnError, Order, Resolved, Sampling, Shard, Size, Split, Subset, Uneven,
 };
 use crate::coverage::Coverage;
 use crate::decode::{Decode, StandardDecoder};
@@ -124,6 +124,13 @@ impl<T: Element> LoaderBuilder<T> {
     /// trained with. Changes results.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.config.filter = filter;
+        self
+    }
+
+    /// Whether pictures may come from the decoder smaller than they are where they are
+    /// shrunk further anyway. Default [`Decoding::Exact`]. Changes results.
+    pub fn decode(mut self, decode: Decoding) -> Self {
+        self.config.decode = decode;
         self
     }
 
@@ -616,8 +623,9 @@ impl<T: Element> LoaderBuilder<T> {
 }
 
 fn transform<T: Element>(config: &Resolved) -> Arc<Transform<T>> {
-    let Resolved { size, fit, filter, flip, vflip, layout, color, normalize, seed, .. } = *config;
-    let look = Look { size, fit, filter, flip, vflip, layout, color, normalize, seed };
+    let Resolved { size, fit, filter, decode, flip, vflip, .. } = *config;
+    let Resolved { layout, color, normalize, seed, .. } = *config;
+    let look = Look { size, fit, filter, decode, flip, vflip, layout, color, normalize, seed };
     Arc::new(Transform::new(look))
 }
 

@@ -55,7 +55,7 @@ impl Choices {
     ) -> Self {
         // Crops are cut from the picture as it is kept.
         let cut = match scaler {
-            Some(scaler) => scaler.scaled(Form { size: original, channels: 1 }).size,
+            Some(scaler) => scaler.scaled(Form::new(original, 1)).size,
             None => original,
         };
         let part = |whole: u32, of: u32| f64::from(whole) / f64::from(of);

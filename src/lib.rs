@@ -116,8 +116,8 @@ pub use batch::{Batch, BatchParts, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;
 pub use choices::{Choices, ColorChange};
 pub use config::{
-    Budget, Cache, Color, CropRatio, CropScale, Erase, Filter, Fit, Jitter, LastBatch, Layout,
-    Limits, Normalize, OnError, Order, Sampling, Shard, Size, Split, Uneven, Weights,
+    Budget, Cache, Color, CropRatio, CropScale, Decoding, Erase, Filter, Fit, Jitter, LastBatch,
+    Layout, Limits, Normalize, OnError, Order, Sampling, Shard, Size, Split, Uneven, Weights,
 };
 pub use coverage::{Coverage, EpochCoverage};
 pub use digest::Digest;

@@ -141,8 +141,13 @@ impl<T: Element> Preprocessor<T> {
         let (grey, changed) = (transform.wants_grey(), augment.changes_pixels());
         let origin = Origin::new(path, turn);
         let channels = (changed && !grey).then_some(Channels::Rgb);
-        let opened = Opened::open(&**decoder, encoded, limits, channels, grey).map_err(failed)?;
+        let mut opened =
+            Opened::open(&**decoder, encoded, limits, channels, grey).map_err(failed)?;
         let seen = (opened.form.size, opened.orientation);
+        if !changed {
+            let most = transform.reduction(opened.form, turn, scaler.as_ref());
+            opened.reduce(most).map_err(failed)?;
+        }
         let memory = first(memory, opened.memory_bytes());
         let mut upright = if changed {
             let channels = if grey { 1 } else { opened.form.channels };
@@ -158,7 +163,7 @@ impl<T: Element> Preprocessor<T> {
             let (form, scaled) = (upright.form(), scaler.scaled(upright.form()));
             let out = first(out, scaled.bytes());
             scaler.begin(form, scratch);
-            let whole = Region::whole(form.size);
+            let whole = Region::whole(form.coming());
             let fed = upright.feed(whole, &mut |top, rows| scaler.push(top, rows, scratch, out));
             fed.map_err(failed)?;
             upright = Upright::Whole(scaled, out);

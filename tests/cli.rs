@@ -230,6 +230,7 @@ fn a_wrong_value_names_the_flag_and_the_choice() {
     let root = tree(0);
     for (flags, told) in [
         (["--filter", "cubic"], "opencv-bilinear, bilinear"),
+        (["--decode", "draft"], "exact, fast"),
         (["--size", "0"], "1 to 65535"),
         (["--batch-size", "0"], "1 to 1048576"),
         (["--memory-limit", "1MiB"], "= batches "),
@@ -635,6 +636,7 @@ fn help_knows_every_knob() {
         "--size",
         "--fit",
         "--filter",
+        "--decode",
         "--normalize",
         "--dtype",
         "--layout",

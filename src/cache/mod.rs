@@ -342,7 +342,7 @@ impl Seen {
 /// Limits are in it, as a sample above them fails and must not be served.
 fn words(config: &Resolved, root: &Path, decoder: &str) -> String {
     let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
-    let Resolved { size, fit, filter, layout, color, limits, .. } = config;
+    let Resolved { size, fit, filter, decode, layout, color, limits, .. } = config;
     let pixels = match config.cache_side {
         None => format!("size {size}, fit {fit}, layout {layout}, color {color}"),
         // Crops of any size are cut from one file.
@@ -357,7 +357,7 @@ fn words(config: &Resolved, root: &Path, decoder: &str) -> String {
     let part = [split, subset, skipped].into_iter().flatten().collect::<Vec<_>>().join(", ");
     format!(
         "infeed {}\nsource {}\npart {part}\ndecoder {decoder}\n{pixels}\nfilter {filter}\n\
-         max_file_bytes {}\nmax_pixels {}\nmax_side {}\nmax_scans {}\n",
+         decode {decode}\nmax_file_bytes {}\nmax_pixels {}\nmax_side {}\nmax_scans {}\n",
         env!("CARGO_PKG_VERSION"),
         // Debug, so that no two paths look the same.
         format_args!("{root:?}"),

@@ -23,7 +23,7 @@ pub(crate) use augment::Augmentation;
 pub use augment::{Erase, Jitter};
 pub use bound::MemoryBound;
 pub(crate) use check::MOST_IN_A_BATCH;
-pub use pixels::{Color, CropRatio, CropScale, Filter, Fit, Layout, Normalize, Size};
+pub use pixels::{Color, CropRatio, CropScale, Decoding, Filter, Fit, Layout, Normalize, Size};
 pub use policy::{Budget, Cache, LastBatch, Limits, OnError, Order};
 pub use sampling::{Sampling, Weights};
 pub use shard::{Shard, Uneven};
@@ -67,6 +67,7 @@ pub(crate) struct Config {
     pub(crate) size: Size,
     pub(crate) fit: Fit,
     pub(crate) filter: Filter,
+    pub(crate) decode: Decoding,
     pub(crate) augmentation: Augmentation,
     pub(crate) normalize: Normalize,
     pub(crate) layout: Layout,
@@ -107,6 +108,7 @@ impl Default for Config {
             size: Size { width: DEFAULT_SIDE, height: DEFAULT_SIDE },
             fit: Fit::default(),
             filter: Filter::default(),
+            decode: Decoding::default(),
             augmentation: Augmentation::default(),
             normalize: Normalize::UNIT,
             layout: Layout::default(),
@@ -178,6 +180,8 @@ pub struct Resolved {
     pub fit: Fit,
     /// How pixels between pixels are found.
     pub filter: Filter,
+    /// Whether pictures may come from the decoder smaller than they are.
+    pub decode: Decoding,
     /// The probability that left and right change places.
     pub flip: f64,
     /// The probability that top and bottom change places.
@@ -283,6 +287,7 @@ impl Config {
             size: self.size,
             fit: self.fit,
             filter: self.filter,
+            decode: self.decode,
             flip: augmentation.flip,
             vflip: augmentation.vflip,
             jitter: augmentation.jitter,

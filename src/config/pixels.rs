@@ -182,6 +182,27 @@ words!(Filter, "filter" {
     Lanczos = "lanczos",
 });
 
+/// Whether a picture may come from the decoder smaller than it is, where it is shrunk
+/// further anyway. Changes results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Decoding {
+    /// All pixels of every picture.
+    #[default]
+    Exact,
+    /// Of baseline JPEGs whose shown part (with `cache_side`, the whole) has at least
+    /// two, four or eight times the pixels that it is scaled to, in both directions, a
+    /// half, a quarter or an eighth of them in each, by a smaller transform of the file's
+    /// coefficients, as libjpeg's `scale_denom` and Pillow's `draft`: each is the mean of
+    /// a square of pixels, which at a ragged edge goes beyond the picture, into what the
+    /// encoder put there. Other pictures, those that transforms of yours change before
+    /// the resize, and those of a decoder without
+    /// [`reduce`](crate::decode::Picture::reduce) come as with [`Exact`](Self::Exact).
+    Fast,
+}
+
+words!(Decoding, "decode" { Exact = "exact", Fast = "fast" });
+
 /// The order of the axes of a batch. Changes the shape, not the values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -72,6 +72,16 @@ pub trait Picture {
         Grey::No
     }
 
+    /// Has the picture come smaller, each side divided by `by`, which is 2, 4 or 8, or by
+    /// a smaller number of these, and rounded up: every pixel is the mean of a square of
+    /// them, counted from the top left corner as stored. Returns the number; from then on
+    /// all else tells of the smaller picture. By default 1: it comes as it is, so a
+    /// decoder around another one has to hand this on.
+    fn reduce(&mut self, by: u32) -> u32 {
+        let _ = by;
+        1
+    }
+
     /// An upper estimate of the bytes that reading itself allocates besides the
     /// pixels, such as the coefficients of a progressive JPEG.
     fn working_bytes(&self) -> u64;

@@ -4,7 +4,7 @@
 use super::{Channels, Decode, Orientation, Picture, check_size};
 use crate::config::Limits;
 use crate::error::{Cause, CauseKind};
-use crate::transform::{Form, Region, lightness};
+use crate::transform::{Form, Reduction, Region, lightness};
 
 /// A picture whose header is known and within the limits.
 pub(crate) struct Opened<'a> {
@@ -30,8 +30,22 @@ impl<'a> Opened<'a> {
         // A decoder that was plugged in may not have looked.
         check_size(stored, limits)?;
         let channels = channels.unwrap_or_else(|| Channels::of(&*picture, wants_grey));
-        let form = Form { size: orientation.apply(stored), channels: channels.count() };
+        let form = Form::new(orientation.apply(stored), channels.count());
         Ok(Opened { picture, channels, orientation, form })
+    }
+
+    /// Has the picture come smaller, by as much or less, if the decoder can.
+    pub(crate) fn reduce(&mut self, by: u32) -> Result<(), Cause> {
+        if by > 1 {
+            let reduced = self.picture.reduce(by);
+            let first_beyond = self.orientation.mirrors();
+            self.form.reduction = Reduction { by: reduced.clamp(1, by), first_beyond };
+            let comes = self.orientation.apply(self.picture.size());
+            if comes != self.form.coming() || !reduced.is_power_of_two() || reduced > by {
+                return Err(corrupt("the decoder's picture is not as much smaller as it says"));
+            }
+        }
+        Ok(())
     }
 
     /// Bytes of the memory that [`feed`](Self::feed) needs.
@@ -86,7 +100,8 @@ impl<'a> Opened<'a> {
     /// Decodes the whole upright picture into `pixels`, one lightness a pixel where
     /// they are no more than that, for whatever channels are read.
     pub(crate) fn read_whole(self, memory: &mut [u8], pixels: &mut [u8]) -> Result<(), Cause> {
-        let Form { size, channels } = self.form;
+        let Form { size, channels, .. } = self.form;
+        debug_assert_eq!(size, self.form.coming(), "whole pictures come as they are");
         let taken = channels * size.pixels() / pixels.len();
         let stride = pixels.len() / size.height as usize;
         self.feed(Region::whole(size), memory, &mut |top, rows| {

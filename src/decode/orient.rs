@@ -68,6 +68,13 @@ impl Orientation {
         }
     }
 
+    /// Whether the upright picture begins with what is stored last: across, and down.
+    pub(super) fn mirrors(self) -> (bool, bool) {
+        use Orientation::*;
+        let across = matches!(self, FlipHorizontal | Rotate180 | Rotate90 | Transverse);
+        (across, matches!(self, FlipVertical | Rotate180 | Rotate270 | Transverse))
+    }
+
     /// Writes the upright picture.
     ///
     /// `pixels` is `[stored.height, stored.width, channel]` of 8 bits, row-major,
@@ -151,6 +158,25 @@ mod tests {
             let height = letters.split(' ').count() as u32;
             let upright = Size { width: 6 / height, height };
             assert_eq!(orientation.apply(STORED), upright, "orientation {value}");
+        }
+    }
+
+    #[test]
+    fn mirrored_is_what_begins_with_the_last_pixels() {
+        for value in 1..=8 {
+            let orientation = Orientation::from_exif(value).unwrap();
+            // Lighter to the right alone, then downwards alone.
+            for across in [true, false] {
+                let stored = Size { width: 2, height: 2 };
+                let pixels = if across { [0, 9, 0, 9] } else { [0, 0, 9, 9] };
+                let mut out = [0; 4];
+                orientation.turn(&pixels, stored, &mut out);
+                let (by_column, by_row) = (out[0] != out[1], out[0] != out[2]);
+                assert!(by_column != by_row);
+                let mirrored =
+                    if by_column { orientation.mirrors().0 } else { orientation.mirrors().1 };
+                assert_eq!(mirrored, out[0] == 9, "orientation {value}");
+            }
         }
     }
 

@@ -179,11 +179,14 @@ impl<T: Element> Worker<T> {
         // Transforms of the user's are promised colour.
         let changed = self.augment.changes_pixels();
         let channels = (changed && !grey).then_some(Channels::Rgb);
-        let opened = Opened::open(decoder, encoded, &self.limits, channels, grey)?;
-        work.bytes = opened.form.bytes();
+        let mut opened = Opened::open(decoder, encoded, &self.limits, channels, grey)?;
         if changed {
+            work.bytes = opened.form.bytes();
             return self.fill_changed(sample, opened, memory, work);
         }
+        let scaler = self.scaler.as_ref();
+        opened.reduce(self.transform.reduction(opened.form, sample.turn, scaler))?;
+        work.bytes = opened.form.bytes();
         let cache = self.cache.as_deref();
         let cache = cache.filter(|cache| cache.wants(index, path, encoded.fingerprint));
         match (self.scaler, cache) {
@@ -296,7 +299,7 @@ impl<T: Element> Worker<T> {
         let (out, rest) = lease.split_at_mut(scaled.bytes());
         let scratch = &mut memory.scratch;
         work.transforming(|_| scaler.begin(form, scratch));
-        opened.feed(Region::whole(form.size), rest, &mut |top, pixels| {
+        opened.feed(Region::whole(form.coming()), rest, &mut |top, pixels| {
             work.transforming(|_| scaler.push(top as usize, pixels, scratch, out));
         })?;
         if let Some(cache) = cache {

@@ -19,12 +19,18 @@ const PICTURES: [&[u8]; 3] = [
 pub(super) fn probe(decoder: &dyn Decode) -> u64 {
     let mut hash = XxHash3_64::new();
     for picture in PICTURES {
-        let pixels = decoder.open(picture, &Limits::default()).and_then(|picture| {
-            let mut pixels = vec![0; Channels::Rgb.count() * picture.size().pixels()];
-            picture.read(Channels::Rgb, &mut pixels).map(|()| pixels)
-        });
-        // One that cannot be decoded is as good a sign as any.
-        hash.write(&pixels.unwrap_or_default());
+        // As they are, and as they come reduced.
+        for by in [1, 2, 4, 8] {
+            let pixels = decoder.open(picture, &Limits::default()).and_then(|mut picture| {
+                if by > 1 {
+                    picture.reduce(by);
+                }
+                let mut pixels = vec![0; Channels::Rgb.count() * picture.size().pixels()];
+                picture.read(Channels::Rgb, &mut pixels).map(|()| pixels)
+            });
+            // One that cannot be decoded is as good a sign as any.
+            hash.write(&pixels.unwrap_or_default());
+        }
     }
     hash.finish()
 }

@@ -19,12 +19,13 @@ const FORMAT: u32 = 1;
 
 /// Fields of the configuration that change what is delivered. What changes only speed
 /// is not among them, nor how many failures end a run.
-const DECIDE: [&str; 23] = [
+const DECIDE: [&str; 24] = [
     "split",
     "subset",
     "size",
     "fit",
     "filter",
+    "decode",
     "flip",
     "vflip",
     "jitter",

@@ -226,7 +226,7 @@ impl Work<'_> {
         }
         let opened = (seen.len() + broken.len()) as u64;
         let path = |index| self.index.entry(index).map(|entry| entry.path).unwrap_or_default();
-        let Resolved { size, fit, filter, color, .. } = *self.config;
+        let Resolved { size, fit, filter, decode, color, .. } = *self.config;
         Survey {
             root: self.source.root(),
             samples: self.samples,
@@ -237,7 +237,7 @@ impl Work<'_> {
             broken,
             classes: classes.into_values().collect(),
             left_out: Vec::new(),
-            levels: Resized { size, fit, filter, color },
+            levels: Resized { size, fit, filter, decode, color },
         }
     }
 }

@@ -24,7 +24,9 @@ use serde::{Serialize, Serializer};
 pub(crate) use reader::Reader;
 
 use crate::builder::LoaderBuilder;
-use crate::config::{Augmentation, Cache, Color, Config, Filter, Fit, Layout, Normalize, Size};
+use crate::config::{
+    Augmentation, Cache, Color, Config, Decoding, Filter, Fit, Layout, Normalize, Size,
+};
 use crate::decode::Format;
 use crate::element::Element;
 use crate::error::{CauseKind, Result, Stage};
@@ -220,6 +222,8 @@ pub struct Resized {
     pub fit: Fit,
     /// How pixels between pixels are found.
     pub filter: Filter,
+    /// Whether pictures may have come from the decoder smaller than they are.
+    pub decode: Decoding,
     /// RGB, or grey where that is configured.
     pub color: Color,
 }

@@ -4,7 +4,8 @@
 //! With `scale` source pixels per target pixel and `stretch = max(scale, 1)`,
 //! the target pixel `x` has its centre at `(x + 0.5) * scale` and weighs each
 //! source pixel `i` within `support * stretch` of it by
-//! `kernel((i + 0.5 - centre) / stretch)`, the weights scaled to a sum of one.
+//! `kernel((i + 0.5 - centre) / stretch)`, the weights scaled to a sum of one. Of a
+//! picture that comes reduced the stretch may begin within a pixel, and so much is added.
 //!
 //! The kernels: a triangle; Keys' cubic convolution with `a = -1/2` (IEEE
 //! Transactions on Acoustics, Speech and Signal Processing 29, 1981); and a sinc
@@ -70,10 +71,10 @@ struct Weights {
 
 /// Of each target pixel its centre and the source pixels within reach.
 fn windows(kernel: Kernel, axis: Axis) -> impl Iterator<Item = (f64, Range<u32>)> {
-    let scale = f64::from(axis.source) / f64::from(axis.resized);
+    let scale = axis.length / f64::from(axis.resized);
     let reach = kernel.support() * scale.max(1.0);
     axis.wanted().map(move |x| {
-        let centre = (f64::from(x) + 0.5) * scale;
+        let centre = (f64::from(x) + 0.5) * scale + axis.offset;
         let first = (centre - reach + 0.5).max(0.0) as u32;
         (centre, first..((centre + reach + 0.5) as u32).min(axis.source))
     })
@@ -92,7 +93,7 @@ impl Weights {
         self.exact.reserve_exact(longest);
         self.rounded.clear();
         self.rounded.reserve_exact(longest);
-        let stretch = (f64::from(axis.source) / f64::from(axis.resized)).max(1.0);
+        let stretch = (axis.length / f64::from(axis.resized)).max(1.0);
         for (centre, window) in windows(kernel, axis) {
             self.exact.clear();
             self.exact.extend(window.clone().map(|i| {

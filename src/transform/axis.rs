@@ -1,16 +1,21 @@
 //! One axis of a resize with a cut.
 
+use super::Form;
 use super::geometry::View;
 use crate::config::Size;
 
 /// A stretch of source pixels scaled to another length, of which a part is
 /// wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Axis {
     /// The first source pixel of the stretch.
     pub(super) start: u32,
     /// Source pixels of the stretch: what lies outside does not exist.
     pub(super) source: u32,
+    /// Where in the first of them it begins; 0 but of pictures that come reduced.
+    pub(super) offset: f64,
+    /// How many source pixels it is long; whole but of such pictures.
+    pub(super) length: f64,
     /// The same after scaling.
     pub(super) resized: u32,
     /// The first wanted pixel of the scaled axis.
@@ -22,24 +27,40 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// The horizontal and the vertical axis of a view.
-    pub(super) fn both(view: &View, target: Size) -> (Axis, Axis) {
+    /// The horizontal and the vertical axis of a view of a picture that comes in this
+    /// form.
+    pub(super) fn both(view: &View, target: Size, form: Form) -> (Axis, Axis) {
         let View { area, resized, left, top, flip } = *view;
+        let Size { width, height } = form.size;
+        let (across, down) = form.reduction.first_beyond;
+        let stretch = |from: u32, len: u32, side: u32, first_beyond: bool| {
+            let by = form.reduction.by;
+            // Of the squares, which begin before the picture or with it.
+            let from = if first_beyond { from + side.next_multiple_of(by) - side } else { from };
+            let start = from / by;
+            Axis {
+                start,
+                source: (from + len).div_ceil(by) - start,
+                offset: f64::from(from % by) / f64::from(by),
+                length: f64::from(len) / f64::from(by),
+                resized: 0,
+                first: 0,
+                count: 0,
+                mirrored: false,
+            }
+        };
         let x = Axis {
-            start: area.left,
-            source: area.width,
             resized: resized.width,
             first: left,
             count: target.width,
             mirrored: flip,
+            ..stretch(area.left, area.width, width, across)
         };
         let y = Axis {
-            start: area.top,
-            source: area.height,
             resized: resized.height,
             first: top,
             count: target.height,
-            mirrored: false,
+            ..stretch(area.top, area.height, height, down)
         };
         (x, y)
     }

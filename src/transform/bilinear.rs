@@ -29,9 +29,9 @@ struct Tap {
 /// The taps of one axis, its edges as they come.
 fn taps(axis: Axis) -> impl ExactSizeIterator<Item = Tap> {
     // OpenCV inverts the ratio of the lengths twice; both roundings matter.
-    let scale = 1.0 / (f64::from(axis.resized) / f64::from(axis.source));
+    let scale = 1.0 / (f64::from(axis.resized) / axis.length);
     axis.wanted().map(move |x| {
-        let position = ((f64::from(x) + 0.5) * scale - 0.5) as f32;
+        let position = ((f64::from(x) + 0.5) * scale - 0.5 + axis.offset) as f32;
         let whole = position.floor();
         let fraction = position - whole;
         let weigh = |part: f32| (part * f32::from(ONE)).round_ties_even() as i16;

@@ -102,6 +102,17 @@ impl View {
         self.flip
     }
 
+    /// The largest side, of 1, 2, 4 and 8, of squares that become a pixel each before
+    /// the area is scaled, so that it is not made larger again.
+    pub(super) fn most_reduced(&self) -> u32 {
+        let View { area, resized, .. } = *self;
+        let fits = |by: u64| {
+            u64::from(area.width) >= by * u64::from(resized.width)
+                && u64::from(area.height) >= by * u64::from(resized.height)
+        };
+        [8, 4, 2].into_iter().find(|&by| fits(by)).unwrap_or(1) as u32
+    }
+
     /// The part of the source that the window shows.
     pub(crate) fn shown(&self, target: Size) -> Area {
         let View { area, resized, left, top, .. } = *self;

@@ -7,7 +7,7 @@ use super::kernel::{self, Isa};
 use super::layout::Mirror;
 use super::{BEHIND, Form, Look, Scratch, Transform, Turn, kernel_of};
 use super::{antialias, bilinear};
-use crate::config::{Filter, Fit, Size};
+use crate::config::{Filter, Fit};
 use crate::element::Element;
 use crate::random::Draws;
 
@@ -91,15 +91,19 @@ impl Scaler {
 
     /// How a picture comes out.
     pub(crate) fn scaled(&self, form: Form) -> Form {
-        Form { size: kept_size(form.size, self.side), ..form }
+        Form::new(kept_size(form.size, self.side), form.channels)
+    }
+
+    /// All of it.
+    pub(super) fn view(&self, form: Form) -> View {
+        View::new(form.size, Fit::Stretch, 0.0, self.scaled(form).size, undrawn())
     }
 
     /// Makes `scratch` ready for a picture that comes in this form, of which all
     /// will be looked at.
     pub(crate) fn begin(&self, form: Form, scratch: &mut Scratch) {
-        let Form { size, channels } = self.scaled(form);
-        let view = View::new(form.size, Fit::Stretch, 0.0, size, undrawn());
-        scratch.prepare(form, channels, self.filter, Axis::both(&view, size));
+        let Form { size, channels, .. } = self.scaled(form);
+        scratch.prepare(form, channels, self.filter, Axis::both(&self.view(form), size, form));
     }
 
     /// Takes the picture's next rows, as [`Transform::push`] does, and writes
@@ -137,11 +141,4 @@ pub(crate) fn scaling_bound(filter: Filter, max_side: u32) -> u64 {
         Some(kernel) => antialias::even_bound(kernel, side),
     };
     rows + 2 * 3 * side + BEHIND as u64
-}
-
-impl Form {
-    /// The form of a picture of this size whose pixels are so many bytes.
-    pub(crate) fn of(size: Size, bytes: usize) -> Form {
-        Form { size, channels: bytes / size.pixels().max(1) }
-    }
 }

@@ -1,6 +1,7 @@
 //! Transform: a picture's pixels to a row of the batch, in one pass.
 //!
 //! ```text
+//! form         how many of a picture's pixels come, of which channels
 //! geometry     sizes and draws -> which window of which scaling of which area (pure)
 //! separable    source rows in order -> finished lines of 8-bit levels, one at a time
 //!   bilinear     by two taps, as OpenCV
@@ -16,6 +17,7 @@
 mod antialias;
 mod axis;
 mod bilinear;
+mod form;
 mod geometry;
 mod kept;
 mod kernel;
@@ -33,10 +35,11 @@ pub(crate) use kernel::{Isa, interleave};
 use kernel::{Scale, Scales};
 use separable::{Progress, refill, region};
 
-use crate::config::{Color, Filter, Fit, Layout, Normalize, Size};
+use crate::config::{Color, Decoding, Filter, Fit, Layout, Normalize, Size};
 use crate::element::Element;
 use crate::random::{Draws, purpose};
 
+pub(crate) use form::{Form, Reduction};
 pub use geometry::{Area, Region};
 pub(crate) use geometry::{View, random_part};
 pub(crate) use kept::{Scaler, scaling_bound};
@@ -52,6 +55,7 @@ pub(crate) struct Look {
     pub(crate) size: Size,
     pub(crate) fit: Fit,
     pub(crate) filter: Filter,
+    pub(crate) decode: Decoding,
     /// The probability that left and right change places.
     pub(crate) flip: f64,
     /// The probability that top and bottom do.
@@ -68,26 +72,6 @@ pub(crate) struct Look {
 pub(crate) struct Turn {
     pub(crate) epoch: u64,
     pub(crate) position: u64,
-}
-
-/// How a picture's pixels come: their size, and 3 channels (red, green, blue) or
-/// 1 of lightness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
-    pub(crate) size: Size,
-    pub(crate) channels: usize,
-}
-
-impl Form {
-    /// Bytes of a row.
-    fn stride(self) -> usize {
-        self.channels * self.size.width as usize
-    }
-
-    /// Bytes of the whole picture.
-    pub(crate) fn bytes(self) -> usize {
-        self.channels * self.size.pixels()
-    }
 }
 
 /// Turns pictures into rows of the batch: immutable, shared by all threads.
@@ -147,6 +131,16 @@ impl<T: Element> Transform<T> {
         View::new(picture, fit, flip, size, draws)
     }
 
+    /// By how much a picture may come reduced: so that each side of what is shown still
+    /// has the pixels that it is scaled to, by `scaler` first if there is one.
+    pub(crate) fn reduction(&self, form: Form, turn: Turn, scaler: Option<&Scaler>) -> u32 {
+        match (self.look.decode, scaler) {
+            (Decoding::Exact, _) => 1,
+            (Decoding::Fast, Some(scaler)) => scaler.view(form).most_reduced(),
+            (Decoding::Fast, None) => self.view(form.size, turn).most_reduced(),
+        }
+    }
+
     /// Drawn apart from crop and flip, which stay as they are whatever it is.
     pub(crate) fn turns_upside_down(&self, turn: Turn) -> bool {
         let Look { vflip, seed, .. } = self.look;
@@ -156,7 +150,7 @@ impl<T: Element> Transform<T> {
 
     fn begin_view(&self, form: Form, view: View, scratch: &mut Scratch) -> Region {
         let size = self.look.size;
-        let axes = Axis::both(&view, size);
+        let axes = Axis::both(&view, size, form);
         let channels = if self.wants_grey() { 1 } else { form.channels };
         scratch.prepare(form, channels, self.look.filter, axes);
         scratch.region(size.height as usize)
@@ -252,7 +246,7 @@ impl Scratch {
         self.channels = channels;
         self.kernel = kernel_of(filter);
         match self.kernel {
-            None => self.bilinear.prepare(channels, form.size.width, axes),
+            None => self.bilinear.prepare(channels, form.coming().width, axes),
             Some(kernel) => self.antialias.prepare(kernel, channels, axes),
         }
         self.line_len = channels * axes.0.count as usize;
@@ -280,12 +274,12 @@ impl Scratch {
         let stride = form.stride();
         let rows = top..top + pixels.len() / stride;
         assert_eq!(pixels.len() % stride, 0, "half a row");
-        assert!(rows.end <= form.size.height as usize, "more rows than the picture has");
+        assert!(rows.end <= form.coming().height as usize, "more rows than the picture has");
         let take_colour = self.channels < form.channels;
         let from = |row: usize, filter: &mut dyn FnMut(&[u8])| {
             let bytes = &pixels[(row - top) * stride..];
             if take_colour {
-                let width = form.size.width as usize;
+                let width = form.coming().width as usize;
                 refill(source, width + BEHIND);
                 lightness(&bytes[..stride], &mut source[..width]);
                 filter(source);

@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 
-use super::{Form, Look, Region, Scaler, Scratch, Transform, Turn, View};
+use super::{Form, Look, Reduction, Region, Scaler, Scratch, Transform, Turn, View};
 use super::{scaling_bound, scratch_bound};
-use crate::config::{Color, Filter, Fit, Layout, Normalize, Size};
+use crate::config::{Color, Decoding, Filter, Fit, Layout, Normalize, Size};
 use crate::random::{Draws, purpose};
 
 const FILTERS: [Filter; 4] =
@@ -91,12 +91,13 @@ fn size(width: u32, height: u32) -> Size {
 }
 
 fn rgb(size: Size) -> Form {
-    Form { size, channels: 3 }
+    Form::new(size, 3)
 }
 
 fn look(size: Size, fit: Fit, filter: Filter) -> Look {
     let (layout, color, normalize) = (Layout::Hwc, Color::Rgb, Normalize::UNIT);
-    Look { size, fit, filter, flip: 0.0, vflip: 0.0, layout, color, normalize, seed: 9 }
+    let decode = Decoding::Exact;
+    Look { size, fit, filter, decode, flip: 0.0, vflip: 0.0, layout, color, normalize, seed: 9 }
 }
 
 fn compare(form: Form, look: Look, scratch: &mut Scratch) {
@@ -142,7 +143,7 @@ fn every_filter_agrees_with_the_formula() {
             for fit in fits {
                 for filter in FILTERS {
                     for channels in [1, 3] {
-                        let form = Form { size: size(sw, sh), channels };
+                        let form = Form::new(size(sw, sh), channels);
                         compare(form, look(size(tw, th), fit, filter), &mut scratch);
                     }
                 }
@@ -336,8 +337,8 @@ fn colour_is_taken_away_before_the_resize() {
 #[test]
 fn a_picture_is_scaled_on_its_own() {
     for channels in [1, 3] {
-        let form = Form { size: size(50, 40), channels };
-        let scaled_form = Form { size: size(35, 28), channels };
+        let form = Form::new(size(50, 40), channels);
+        let scaled_form = Form::new(size(35, 28), channels);
         let pixels = noise(form, 6);
         let color = if channels == 1 { Color::Grey } else { Color::Rgb };
         for filter in FILTERS {
@@ -364,6 +365,72 @@ fn a_picture_is_scaled_on_its_own() {
             assert_eq!((scaler.scaled(form), same), (form, pixels.clone()));
         }
     }
+}
+
+/// Slopes across, down and along, of which squares of `by` become a pixel each.
+fn slopes(form: Form) -> Vec<u8> {
+    let Form { size: Size { width, height }, reduction: Reduction { by, first_beyond }, .. } = form;
+    let middle = |square: u32, side: u32, beyond: bool| {
+        let skipped = if beyond { side.next_multiple_of(by) - side } else { 0 };
+        f64::from(square * by) + f64::from(by) / 2.0 - f64::from(skipped)
+    };
+    let coming = form.coming();
+    // Without it, roundings would lie in rows.
+    let mut grain = noise(form, 5).into_iter().map(|grain| f64::from(grain) / 256.0 - 0.5);
+    let mut pixels = Vec::new();
+    for y in 0..coming.height {
+        for x in 0..coming.width {
+            let across = middle(x, width, first_beyond.0) / f64::from(width);
+            let down = middle(y, height, first_beyond.1) / f64::from(height);
+            let levels = [across, down, (across + down) / 2.0];
+            let level =
+                |level: f64| (20.0 + 200.0 * level + grain.next().unwrap_or(0.0)).round() as u8;
+            pixels.extend(levels.map(level));
+        }
+    }
+    pixels
+}
+
+#[test]
+fn a_reduced_picture_is_shown_in_the_same_place() {
+    let fits = [Fit::Stretch, Fit::Crop { shorter: None }, Fit::random_crop()];
+    let (mut reduced_by, mut means) = ([0; 9], std::collections::BTreeMap::new());
+    for round in 0..240_u32 {
+        let (filter, fit) = (FILTERS[round as usize % 4], fits[round as usize / 4 % 3]);
+        let look = Look { decode: Decoding::Fast, ..look(size(40, 30), fit, filter) };
+        let transform = Transform::<u8>::new(look);
+        let turn = Turn { epoch: 0, position: round.into() };
+        let full = rgb(size(397 + 7 * (round % 5), 289 + 5 * (round % 9)));
+        let by = transform.reduction(full, turn, None);
+        reduced_by[by as usize] += 1;
+        let first_beyond = (round / 12 % 2 == 1, round / 24 % 2 == 1);
+        let form = Form { reduction: Reduction { by, first_beyond }, ..full };
+        let rows = [full, form].map(|form| {
+            let (mut scratch, mut row) = (Scratch::default(), vec![0; transform.row_len()]);
+            let wanted = transform.begin(form, turn, &mut scratch);
+            let Size { width, height } = form.coming();
+            assert!(wanted.left + wanted.width <= width && wanted.top + wanted.height <= height);
+            transform.push(0, &slopes(form), &mut scratch, &mut row);
+            assert!(transform.is_complete(&scratch));
+            row
+        });
+        for c in 0..3 {
+            // Not at the edges, where filters are cut off.
+            let inner = (3..27).flat_map(|y| (3..37).map(move |x| 3 * (40 * y + x) + c));
+            let off = inner.map(|at| f64::from(rows[0][at]) - f64::from(rows[1][at]));
+            let off: Vec<f64> = off.collect();
+            let mean = off.iter().sum::<f64>() / off.len() as f64;
+            // A filter's own weights may lean to a side in one picture.
+            means.entry((by, first_beyond, c)).or_insert_with(Vec::new).push(mean);
+            assert!(off.iter().all(|off| off.abs() <= 2.0), "{filter} {fit} by {by}");
+        }
+    }
+    for (what, means) in means {
+        let mean = means.iter().sum::<f64>() / means.len() as f64;
+        // A pixel further is half a level or more.
+        assert!(mean.abs() < 0.2, "{what:?}: {mean}");
+    }
+    assert!(reduced_by[2] > 4 && reduced_by[4] > 10 && reduced_by[8] > 10, "{reduced_by:?}");
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-use crate::config::{Color, Filter, Fit, Layout, Normalize, Size};
+use crate::config::{Color, Decoding, Filter, Fit, Layout, Normalize, Size};
 use crate::element::Element;
 use crate::transform::{Form, Look, Scratch, Transform, Turn};
 
@@ -42,6 +42,7 @@ impl Picture {
             size: to,
             fit: Fit::Stretch,
             filter: Filter::Bilinear,
+            decode: Decoding::Exact,
             flip: 0.0,
             vflip: 0.0,
             layout: Layout::Hwc,
@@ -50,7 +51,7 @@ impl Picture {
             seed: 0,
         });
         let (mut scratch, mut out) = (Scratch::default(), vec![0; 3 * to.pixels()]);
-        transform.begin(Form { size, channels: 3 }, Turn::default(), &mut scratch);
+        transform.begin(Form::new(size, 3), Turn::default(), &mut scratch);
         transform.push(0, pixels, &mut scratch, &mut out);
         Picture { size: to, pixels: out }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Seen, Sheet, Tile};
 use crate::choices::{Choices, ColorChange};
-use crate::config::{Filter, Fit, Normalize, Resolved, Sampling, Shard};
+use crate::config::{Decoding, Filter, Fit, Normalize, Resolved, Sampling, Shard};
 
 /// A text on one line: what would break it, or turn the reading direction around,
 /// is told by its number. So are the controls by which a name would rule a terminal.
@@ -120,7 +120,8 @@ pub(super) fn which(sheet: &Sheet) -> String {
 
 /// The settings that decide what is seen; those that do nothing are left out.
 pub(super) fn settings(config: &Resolved) -> Vec<(&'static str, String)> {
-    let Resolved { size, fit, filter, flip, vflip, jitter, random_grey, erase, .. } = config;
+    let Resolved { size, fit, filter, decode, flip, vflip, jitter, random_grey, erase, .. } =
+        config;
     let chance = |share: &f64| (*share > 0.0).then(|| share.to_string());
     let numbers = |numbers: [f32; 3]| numbers.map(|number| number.to_string()).join(", ");
     let Normalize { mean, std } = config.normalize;
@@ -138,6 +139,7 @@ pub(super) fn settings(config: &Resolved) -> Vec<(&'static str, String)> {
         ("size", Some(size.to_string())),
         ("fit", Some(fit.to_string())),
         ("filter", (*filter != Filter::default()).then(|| filter.to_string())),
+        ("decode", (*decode != Decoding::default()).then(|| decode.to_string())),
         ("flip", chance(flip)),
         ("vflip", chance(vflip)),
         ("jitter", (jitter.to_string() != "0").then(|| jitter.to_string())),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use infeed::{
-    Budget, Cache, Color, Dtype, Element, Erase, Filter, Fit, Jitter, LastBatch, Layout, Loader,
-    LoaderBuilder, Normalize, OnError, Order, Sampling, Shard, Size, Uneven,
+    Budget, Cache, Color, Decoding, Dtype, Element, Erase, Filter, Fit, Jitter, LastBatch, Layout,
+    Loader, LoaderBuilder, Normalize, OnError, Order, Sampling, Shard, Size, Uneven,
 };
 
 use crate::images::Images;
@@ -45,6 +45,11 @@ pub(crate) struct Knobs {
     /// (antialiased, as Pillow)
     #[arg(long, default_value_t = Filter::default(), value_name = "FILTER", help_heading = "Pixels")]
     filter: Filter,
+
+    /// fast: large baseline JPEGs come from the decoder at a half, a quarter or an eighth, if
+    /// that is still no smaller than what they are scaled to
+    #[arg(long, default_value_t = Decoding::default(), value_name = "MODE", help_heading = "Pixels")]
+    decode: Decoding,
 
     /// Probability that left and right change places; 0.5 when none is said
     #[arg(
@@ -291,6 +296,7 @@ impl Knobs {
             .size(self.size.width, self.size.height)
             .fit(self.fit())
             .filter(self.filter)
+            .decode(self.decode)
             .flip(self.flip)
             .vflip(self.vflip)
             .jitter(self.jitter)

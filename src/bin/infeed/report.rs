@@ -134,8 +134,14 @@ impl Report {
         }
         self.print_stages(&mut out)?;
         let pixels = format!(
-            "{} {} {} {}, {}, {}",
-            config.size, config.dtype, config.layout, config.color, config.fit, config.filter
+            "{} {} {} {}, {}, {}, decode {}",
+            config.size,
+            config.dtype,
+            config.layout,
+            config.color,
+            config.fit,
+            config.filter,
+            config.decode
         );
         let setting = self.stats.setting;
         let shard = match config.shard.world {

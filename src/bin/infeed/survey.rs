@@ -287,8 +287,8 @@ fn print_levels(out: &mut impl Write, survey: &Survey) -> std::io::Result<()> {
     let levels = &survey.levels;
     writeln!(
         out,
-        "\n  levels at {}, {}, {}, without augmentation",
-        levels.size, levels.fit, levels.filter
+        "\n  levels at {}, {}, {}, decode {}, without augmentation",
+        levels.size, levels.fit, levels.filter, levels.decode
     )?;
     let channels = &survey.good.channels;
     let names: String = channels.iter().map(|channel| format!("{:>9}", channel.name)).collect();

@@ -10,11 +10,11 @@ use std::arch::x86_64::*;
 
 use super::bits::Bits;
 use super::color;
-use super::huffman::{AcTable, Block, DcTable, Places};
+use super::huffman::{AcTable, Block, DcTable, Places, Room};
 use super::idct::{BITS, KEPT, constants::*};
 
 /// Two blocks to samples: where each begins, and the length of rows there.
-pub(super) fn whole(blocks: &[Block; 2], to: &mut [u8], at: [usize; 2], strides: [usize; 2]) {
+pub(super) fn whole(blocks: [&Block; 2], to: &mut [u8], at: [usize; 2], strides: [usize; 2]) {
     // SAFETY: the instructions are there, see the module.
     unsafe { two_blocks(blocks, to, at, strides) }
 }
@@ -23,8 +23,8 @@ pub(super) fn whole(blocks: &[Block; 2], to: &mut [u8], at: [usize; 2], strides:
 type Rows = [__m256i; 8];
 
 #[target_feature(enable = "avx2")]
-fn two_blocks(blocks: &[Block; 2], to: &mut [u8], at: [usize; 2], strides: [usize; 2]) {
-    let [a, b] = blocks.each_ref().map(|block| block.as_chunks::<8>().0);
+fn two_blocks(blocks: [&Block; 2], to: &mut [u8], at: [usize; 2], strides: [usize; 2]) {
+    let [a, b] = blocks.map(|block| block.as_chunks::<8>().0);
     let mut rows = [_mm256_setzero_si256(); 8];
     for (i, row) in rows.iter_mut().enumerate() {
         *row = _mm256_setr_m128i(load8(&a[i]), load8(&b[i]));
@@ -299,13 +299,41 @@ fn store_pixels(planes: [__m256i; 3], to: &mut [u8; 96]) {
     }
 }
 
+/// See [`idct::half`](super::idct::half): the same code, in wider registers.
+pub(super) fn half(block: &Block, to: &mut [u8], stride: usize) {
+    #[target_feature(enable = "avx2")]
+    fn wide(block: &Block, to: &mut [u8], stride: usize) {
+        super::idct::half(block, to, stride);
+    }
+    // SAFETY: the instructions are there, see the module.
+    unsafe { wide(block, to, stride) }
+}
+
+/// See [`AcTable::skip`]: the same code, with shifts by any register.
+pub(super) fn skip(
+    tables: (&DcTable, &AcTable),
+    bits: &mut Bits<'_>,
+    before: &mut i32,
+) -> Option<()> {
+    #[target_feature(enable = "bmi1,bmi2")]
+    fn with_shifts(
+        (dc, ac): (&DcTable, &AcTable),
+        bits: &mut Bits<'_>,
+        before: &mut i32,
+    ) -> Option<()> {
+        ac.skip(dc, bits, before)
+    }
+    // SAFETY: the instructions are there, see the module.
+    unsafe { with_shifts(tables, bits, before) }
+}
+
 /// See [`AcTable::block`]: the same code, with shifts by any register.
 pub(super) fn block(
     tables: (&DcTable, &AcTable),
     bits: &mut Bits<'_>,
     places: &Places,
     before: &mut i32,
-    block: &mut Block,
+    block: &mut Room,
 ) -> Option<u32> {
     #[target_feature(enable = "bmi1,bmi2")]
     fn with_shifts(
@@ -313,7 +341,7 @@ pub(super) fn block(
         bits: &mut Bits<'_>,
         places: &Places,
         before: &mut i32,
-        block: &mut Block,
+        block: &mut Room,
     ) -> Option<u32> {
         ac.block(dc, bits, places, before, block)
     }

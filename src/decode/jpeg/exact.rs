@@ -32,14 +32,15 @@ impl<'a> Exact<'a> {
     fn memory(&self, channels: Channels) -> [usize; 3] {
         let header = &self.header;
         let planes = header.components.iter().map(|component| Plane::bytes(header, component));
-        let lines = 8 * header.factors.1 + 1;
-        [planes.sum(), 3 * header.width, lines * header.width * channels.count()]
+        let (width, lines) = (header.size().0, header.side * header.factors.1 + 1);
+        [planes.sum(), 3 * width, lines * width * channels.count()]
     }
 }
 
 impl Picture for Exact<'_> {
     fn size(&self) -> Size {
-        Size { width: self.header.width as u32, height: self.header.height as u32 }
+        let (width, height) = self.header.size();
+        Size { width: width as u32, height: height as u32 }
     }
 
     fn orientation(&self) -> Orientation {
@@ -54,6 +55,12 @@ impl Picture for Exact<'_> {
         }
     }
 
+    fn reduce(&mut self, by: u32) -> u32 {
+        let by = [8, 4, 2].into_iter().find(|of| by as usize >= *of).unwrap_or(1);
+        self.header.reduce(by);
+        by as u32
+    }
+
     fn working_bytes(&self) -> u64 {
         (self.rows_bytes(Channels::Rgb) + cache::BYTES) as u64
     }
@@ -61,7 +68,7 @@ impl Picture for Exact<'_> {
     fn read(self: Box<Self>, channels: Channels, out: &mut [u8]) -> Result<(), Cause> {
         let whole = Region::whole(self.size());
         let mut memory = vec![0; self.rows_bytes(channels)];
-        let stride = self.header.width * channels.count();
+        let stride = self.header.size().0 * channels.count();
         self.read_rows(channels, whole, &mut memory, &mut |top, rows| {
             out[top as usize * stride..][..rows.len()].copy_from_slice(rows);
         })
@@ -96,11 +103,12 @@ impl Exact<'_> {
         let (samples, rest) = memory.split_at_mut(samples);
         let (lines, out) = rest.split_at_mut(lines);
         let (across, down) = header.units();
-        let unit_height = 8 * header.factors.1;
+        let (width, height) = header.size();
+        let unit_height = header.side * header.factors.1;
         let wanted = Wanted::new(header, wanted);
         let mut scan = Scan::new(self, isa, channels, samples)?;
         let looks_below = scan.used().iter().any(Plane::looks_below);
-        let stride = header.width * channels.count();
+        let stride = width * channels.count();
         let mut next = 0;
         for unit_row in 0..down {
             let below = (unit_row + 1) * unit_height;
@@ -111,7 +119,7 @@ impl Exact<'_> {
             scan.end_row()?;
             // What is filtered with the next row of units waits for it.
             let ready = match unit_row + 1 == down {
-                true => header.height,
+                true => height,
                 false => below - usize::from(looks_below),
             };
             for (y, to) in (next..ready).zip(out.chunks_mut(stride)) {
@@ -153,13 +161,14 @@ impl Wanted {
             let first = all.min(first as usize);
             first..all.min(first + len as usize)
         };
-        let lines = within(region.top, region.height, header.height);
-        let columns = within(region.left, region.width, header.width);
+        let (width, height) = header.size();
+        let lines = within(region.top, region.height, height);
+        let columns = within(region.left, region.width, width);
         // Filters look a sample further, which is up to so many pixels.
-        let unit = 8 * h;
+        let unit = header.side * h;
         let first = columns.start.saturating_sub(2 * h) / unit;
         let behind = (columns.end + 2 * h).div_ceil(unit).min(header.units().0);
-        let columns = first * unit..(behind * unit).min(header.width);
+        let columns = first * unit..(behind * unit).min(width);
         let first_needed = lines.start.saturating_sub(2 * v);
         Wanted { lines, columns, units: first..behind, first_needed }
     }
@@ -225,7 +234,7 @@ impl<'h, 'm> Scan<'h, 'm> {
         for (number, plane) in planes.iter_mut().enumerate() {
             let done = match needed && number < *used {
                 true => plane.unit(unit, bits, samples),
-                false => plane.skip(bits),
+                false => plane.skip(bits, samples.isa()),
             };
             if done.is_none() {
                 return Err(bits.failure());

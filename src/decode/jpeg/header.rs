@@ -7,8 +7,11 @@ use super::markers::{APP0, APP1, APP14, DHT, DQT, DRI, Found, SOS, Segment, Segm
 /// A picture that this decoder takes.
 #[derive(Debug)]
 pub(super) struct Header<'a> {
-    pub(super) width: usize,
-    pub(super) height: usize,
+    width: usize,
+    height: usize,
+    /// Samples of a side of the blocks that have the most pixels each: 8, or fewer of a
+    /// picture that comes reduced.
+    pub(super) side: usize,
     pub(super) components: Vec<Component<'a>>,
     pub(super) color: Color,
     /// Units between restart markers; 0 if there are none.
@@ -26,6 +29,8 @@ pub(super) struct Component<'a> {
     /// Blocks in a unit, horizontally and vertically.
     pub(super) h: usize,
     pub(super) v: usize,
+    /// Samples of a side of its blocks.
+    pub(super) side: usize,
     /// In zigzag order.
     pub(super) quantisers: [u16; 64],
     pub(super) dc: Code<'a>,
@@ -76,6 +81,7 @@ impl<'a> Header<'a> {
                     let header = Header {
                         width,
                         height,
+                        side: 8,
                         components,
                         color,
                         restart_interval,
@@ -98,6 +104,29 @@ impl<'a> Header<'a> {
         self.components.iter().all(|c| h % c.h == 0 && v % c.v == 0) && blocks <= 10
     }
 
+    /// Has each of the picture's sides come divided by 2, 4 or 8. A component of fewer
+    /// samples is divided less, as far as they become the picture's: as in libjpeg.
+    pub(super) fn reduce(&mut self, by: usize) {
+        let (side, factors) = (8 / by, self.factors);
+        for component in &mut self.components {
+            let Component { h, v, .. } = *component;
+            let fits = |of: &usize| {
+                (factors.0 * side).is_multiple_of(h * of)
+                    && (factors.1 * side).is_multiple_of(v * of)
+            };
+            let sides = [side, 2 * side, 4 * side, 8 * side];
+            let most = sides.into_iter().take_while(|of| *of <= 8 && fits(of)).last();
+            component.side = most.unwrap_or(side);
+        }
+        self.side = side;
+    }
+
+    /// Width and height as they come.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let reduced = |side: usize| (side * self.side).div_ceil(8);
+        (reduced(self.width), reduced(self.height))
+    }
+
     /// Units in a row, and rows of them.
     pub(super) fn units(&self) -> (usize, usize) {
         let (h, v) = self.factors;
@@ -106,8 +135,10 @@ impl<'a> Header<'a> {
 
     /// Width and height of a component in samples (A.1.1).
     pub(super) fn samples(&self, component: &Component<'_>) -> (usize, usize) {
-        let (h, v) = self.factors;
-        ((self.width * component.h).div_ceil(h), (self.height * component.v).div_ceil(v))
+        let (h, v) = (8 * self.factors.0, 8 * self.factors.1);
+        let Component { side, .. } = *component;
+        let samples = |pixels: usize, of: usize, all: usize| (pixels * of * side).div_ceil(all);
+        (samples(self.width, component.h, h), samples(self.height, component.v, v))
     }
 }
 
@@ -192,6 +223,7 @@ fn components<'a>(
         Some(Component {
             h: h.into(),
             v: v.into(),
+            side: 8,
             quantisers: (*quantisers.get(usize::from(table))?)?,
             dc: code(0, tables >> 4)?,
             ac: code(1, tables & 15)?,

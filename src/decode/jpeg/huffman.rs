@@ -266,7 +266,7 @@ impl AcTable {
         bits: &mut Bits<'_>,
         places: &Places,
         before: &mut i32,
-        block: &mut Block,
+        block: &mut Room,
     ) -> Option<u32> {
         let last = self.read(dc, bits, before, |at, value| places.store(at, value, block))?;
         block[0] = places.dc(*before);
@@ -281,7 +281,7 @@ impl AcTable {
         bits: &mut Bits<'_>,
         places: &Places,
         before: &mut i32,
-        block: &mut Block,
+        block: &mut Room,
     ) -> u32 {
         let symbol = |codes: &Codes, bits: &mut Bits<'_>| {
             bits.refill();
@@ -364,8 +364,15 @@ fn extended(bits: u32, size: u32) -> i32 {
     if value < half { value - (1 << size) + 1 } else { value }
 }
 
-/// Coefficients of a block, row by row; the rest is never read.
+/// Coefficients of a block, row by row.
 pub(super) type Block = [i16; 64];
+
+/// Room for them that any place of 8 bits lies in; the rest is never read.
+pub(super) type Room = [i16; 256];
+
+pub(super) fn block_of(room: &Room) -> &Block {
+    room.first_chunk().expect("it has more than 64")
+}
 
 /// Where the coefficient goes that is number k in zigzag order (figure A.6), and its
 /// quantiser.
@@ -397,8 +404,8 @@ impl Places {
     }
 
     #[inline(always)]
-    fn store(&self, at: usize, value: i32, block: &mut Block) {
+    fn store(&self, at: usize, value: i32, block: &mut Room) {
         let (place, quantiser) = self.0[at & 63];
-        block[place as usize & 63] = (value as i16).wrapping_mul(quantiser);
+        block[usize::from(place)] = (value as i16).wrapping_mul(quantiser);
     }
 }

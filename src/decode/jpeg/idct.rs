@@ -14,18 +14,28 @@ pub(super) const KEPT: u32 = 2;
 
 /// The constants, of 13 bits: pairs that are summed, as in `a * A0 + b * A1`.
 pub(super) mod constants {
+    const C0_211: i16 = 1730;
     const C0_298: i16 = 2446;
     const C0_390: i16 = 3196;
+    const C0_509: i16 = 4176;
     const C0_541: i16 = 4433;
+    const C0_601: i16 = 4926;
+    const C0_720: i16 = 5906;
     const C0_765: i16 = 6270;
+    const C0_850: i16 = 6967;
     const C0_899: i16 = 7373;
+    const C1_061: i16 = 8697;
     const C1_175: i16 = 9633;
+    const C1_272: i16 = 10426;
+    const C1_451: i16 = 11893;
     const C1_501: i16 = 12299;
     const C1_847: i16 = 15137;
     const C1_961: i16 = 16069;
     const C2_053: i16 = 16819;
+    const C2_172: i16 = 17799;
     const C2_562: i16 = 20995;
     const C3_072: i16 = 25172;
+    const C3_624: i16 = 29692;
 
     /// Of coefficients 2 and 6.
     pub(crate) const EVEN_OUTER: [i16; 2] = [C0_541 + C0_765, C0_541];
@@ -39,6 +49,14 @@ pub(super) mod constants {
     /// Of 5 and 3.
     pub(crate) const ODD_1: [i16; 2] = [C2_053 - C2_562, -C2_562];
     pub(crate) const ODD_2: [i16; 2] = [-C2_562, C3_072 - C2_562];
+
+    /// Of four samples, of coefficients 2 and 6; and for the outer and the inner ones of
+    /// 7, 5, 3 and 1.
+    pub(crate) const HALF_EVEN: [i16; 2] = [C1_847, -C0_765];
+    pub(crate) const HALF_OUTER: [i16; 4] = [-C0_509, -C0_601, C0_899, C2_562];
+    pub(crate) const HALF_INNER: [i16; 4] = [-C0_211, C1_451, -C2_172, C1_061];
+    /// Of two samples.
+    pub(crate) const QUARTER: [i16; 4] = [-C0_720, C0_850, -C1_272, C3_624];
 }
 
 /// A block's samples into a plane, of which `to` begins at the first one.
@@ -75,10 +93,46 @@ pub(super) fn is_wild_and_flat(block: &Block, last: u32) -> bool {
 }
 
 /// The same of a block with nothing but its first coefficient.
-pub(super) fn constant(dc: i16, to: &mut [u8], stride: usize) {
+pub(super) fn constant(dc: i16, to: &mut [u8], stride: usize, side: usize) {
     let level = level((i32::from(dc << KEPT)) << BITS);
-    for to in to.chunks_mut(stride).take(8) {
-        to[..8].fill(level);
+    for to in to.chunks_mut(stride).take(side) {
+        to[..side].fill(level);
+    }
+}
+
+/// Fewer samples of a block: 4 x 4, each the mean of four of [`whole`] before rounding.
+/// The mean of two samples of a cosine is the cosine between them, times that of half
+/// their distance: so its coefficient is as good as scaled by that, of which nothing is
+/// left of number 4.
+#[inline(always)]
+pub(super) fn half(block: &Block, to: &mut [u8], stride: usize) {
+    let (rows, _) = block.as_chunks::<8>();
+    let mut columns = [[0_i16; 8]; 4];
+    for column in 0..8 {
+        let sums = half_sums(std::array::from_fn(|row| rows[row][column]));
+        for (row, sum) in columns.iter_mut().zip(sums) {
+            row[column] = saturated(sum, BITS - KEPT + 1);
+        }
+    }
+    let sums: [[i32; 4]; 4] = columns.map(half_sums);
+    for (sums, to) in sums.into_iter().zip(to.chunks_mut(stride)) {
+        // One bit more than a whole block's.
+        to[..4].copy_from_slice(&sums.map(|sum| level(sum >> 1)));
+    }
+}
+
+/// And 2 x 2, each the mean of sixteen.
+pub(super) fn quarter(block: &Block, to: &mut [u8], stride: usize) {
+    let (rows, _) = block.as_chunks::<8>();
+    let mut columns = [[0_i16; 8]; 2];
+    for column in [0, 1, 3, 5, 7] {
+        let sums = quarter_sums(std::array::from_fn(|row| rows[row][column]));
+        for (row, sum) in columns.iter_mut().zip(sums) {
+            row[column] = saturated(sum, BITS - KEPT + 2);
+        }
+    }
+    for (row, to) in columns.into_iter().zip(to.chunks_mut(stride)) {
+        to[..2].copy_from_slice(&quarter_sums(row).map(|sum| level(sum >> 2)));
     }
 }
 
@@ -126,4 +180,30 @@ fn sums(x: [i16; 8]) -> [i32; 8] {
         0..4 => even[i].wrapping_add(odd[i]),
         _ => even[7 - i].wrapping_sub(odd[7 - i]),
     })
+}
+
+/// Of 7, 5, 3 and 1.
+fn odd(x: [i16; 8], by: [i16; 4]) -> i32 {
+    pair(x[7], x[5], [by[0], by[1]]).wrapping_add(pair(x[3], x[1], [by[2], by[3]]))
+}
+
+/// One column or row of a half, twice as large.
+#[inline(always)]
+fn half_sums(x: [i16; 8]) -> [i32; 4] {
+    use constants::*;
+    let (first, even) = (i32::from(x[0]) << (BITS + 1), pair(x[2], x[6], HALF_EVEN));
+    let (sum, difference) = (first.wrapping_add(even), first.wrapping_sub(even));
+    let (outer, inner) = (odd(x, HALF_OUTER), odd(x, HALF_INNER));
+    [
+        sum.wrapping_add(outer),
+        difference.wrapping_add(inner),
+        difference.wrapping_sub(inner),
+        sum.wrapping_sub(outer),
+    ]
+}
+
+/// Of a quarter, four times as large.
+fn quarter_sums(x: [i16; 8]) -> [i32; 2] {
+    let (first, odd) = (i32::from(x[0]) << (BITS + 2), odd(x, constants::QUARTER));
+    [first.wrapping_add(odd), first.wrapping_sub(odd)]
 }

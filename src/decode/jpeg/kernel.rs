@@ -4,7 +4,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::bits::Bits;
-use super::huffman::{AcTable, Block, DcTable, Places};
+use super::huffman::{AcTable, Block, DcTable, Places, Room};
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::{color, idct};
@@ -18,7 +18,7 @@ pub(super) fn block(
     bits: &mut Bits<'_>,
     places: &Places,
     before: &mut i32,
-    block: &mut Block,
+    block: &mut Room,
 ) -> Option<u32> {
     match isa {
         #[cfg(target_arch = "x86_64")]
@@ -34,15 +34,40 @@ fn plain_block(
     bits: &mut Bits<'_>,
     places: &Places,
     before: &mut i32,
-    block: &mut Block,
+    block: &mut Room,
 ) -> Option<u32> {
     ac.block(dc, bits, places, before, block)
+}
+
+/// Passes over a block, see [`AcTable::skip`].
+#[inline]
+pub(super) fn skip(
+    isa: Isa,
+    tables: (&DcTable, &AcTable),
+    bits: &mut Bits<'_>,
+    before: &mut i32,
+) -> Option<()> {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::skip(tables, bits, before),
+        _ => tables.1.skip(tables.0, bits, before),
+    }
+}
+
+/// A block to fewer samples, see [`idct::half`] and [`idct::quarter`].
+pub(super) fn reduced(isa: Isa, block: &Block, to: &mut [u8], stride: usize, side: usize) {
+    match (isa, side) {
+        (_, 2) => idct::quarter(block, to, stride),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2, _) => avx2::half(block, to, stride),
+        _ => idct::half(block, to, stride),
+    }
 }
 
 /// Two blocks to samples: where each begins in `to`, and the length of lines there.
 pub(super) fn whole(
     isa: Isa,
-    blocks: &[Block; 2],
+    blocks: [&Block; 2],
     to: &mut [u8],
     at: [usize; 2],
     strides: [usize; 2],
@@ -58,12 +83,12 @@ pub(super) fn whole(
 
 fn each(
     whole: fn(&Block, &mut [u8], usize),
-    blocks: &[Block; 2],
+    blocks: [&Block; 2],
     to: &mut [u8],
     at: [usize; 2],
     strides: [usize; 2],
 ) {
-    for ((block, at), stride) in blocks.iter().zip(at).zip(strides) {
+    for ((block, at), stride) in blocks.into_iter().zip(at).zip(strides) {
         whole(block, &mut to[at..], stride);
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::bits::Bits;
 use super::header::{Component, Header};
-use super::huffman::{AcTable, Block, DcTable, Places};
+use super::huffman::{AcTable, DcTable, Places, Room, block_of};
 use super::{cache, color, idct, kernel};
 use crate::error::Cause;
 use crate::transform::Isa;
@@ -21,8 +21,11 @@ pub(super) struct Plane<'h> {
     upsampling: Upsampling,
     /// How many columns and lines of the picture share a sample.
     shares: (usize, usize),
-    /// Where it begins in the memory of all planes, and the length of its lines.
+    /// Where it begins in the memory of all planes, where the blocks of the first unit
+    /// do (A.2.3), behind the line that is kept of the units above, and the length of
+    /// its lines.
     start: usize,
+    starts: Vec<usize>,
     stride: usize,
     /// Of the whole component, in samples.
     width: usize,
@@ -44,10 +47,12 @@ enum Upsampling {
 }
 
 impl Upsampling {
-    /// As libjpeg chooses: "fancy" by two, where a line has more than two samples.
-    fn new(shares: (usize, usize), width: usize) -> Self {
+    /// As libjpeg chooses: "fancy" by two, where a line has more than two samples and a
+    /// block more than one.
+    fn new(shares: (usize, usize), width: usize, fancy: bool) -> Self {
         match shares {
             (1, 1) => Upsampling::None,
+            _ if !fancy => Upsampling::Repeat,
             (2, 1) if width > 2 => Upsampling::Across,
             (2, 2) if width > 2 => Upsampling::Both,
             (1, 2) => Upsampling::Down,
@@ -61,18 +66,22 @@ impl<'h> Plane<'h> {
     pub(super) fn all(header: &'h Header<'h>) -> Result<Vec<Self>, Cause> {
         let mut start = 0;
         let mut plane = |component: &'h Component<'h>| {
-            let Component { h, v, dc, ac, .. } = *component;
-            let shares = (header.factors.0 / h, header.factors.1 / v);
+            let Component { h, v, side, dc, ac, .. } = *component;
+            let (across, down) = (header.side * header.factors.0, header.side * header.factors.1);
+            let shares = (across / (side * h), down / (side * v));
             let (width, height) = header.samples(component);
+            let stride = header.units().0 * side * h;
+            let block = |i: usize| start + (1 + i / h * side) * stride + i % h * side;
             let plane = Plane {
                 component,
                 places: Places::new(&component.quantisers),
                 dc: cache::dc(dc)?,
                 ac: cache::ac(ac)?,
-                upsampling: Upsampling::new(shares, width),
+                upsampling: Upsampling::new(shares, width, header.side > 1),
                 shares,
                 start,
-                stride: header.units().0 * 8 * h,
+                starts: (0..h * v).map(block).collect(),
+                stride,
                 width,
                 height,
                 dc_before: 0,
@@ -85,7 +94,8 @@ impl<'h> Plane<'h> {
 
     /// Bytes that a component takes of the memory of all planes.
     pub(super) fn bytes(header: &Header<'_>, component: &Component<'_>) -> usize {
-        (1 + 8 * component.v) * header.units().0 * 8 * component.h
+        let Component { h, v, side, .. } = *component;
+        (1 + side * v) * header.units().0 * side * h
     }
 
     /// Whether its last line of a row of units needs the next row.
@@ -111,45 +121,59 @@ impl<'h> Plane<'h> {
         bits: &mut Bits<'_>,
         samples: &mut Samples<'_>,
     ) -> Option<()> {
-        let Plane { places, dc, ac, dc_before, .. } = self;
-        let isa = samples.isa;
-        for at in places_of(self.component, self.start, self.stride, unit) {
-            let block = samples.block();
-            let last = kernel::block(isa, (dc, ac), bits, places, dc_before, block)?;
-            samples.take(last, at, self.stride);
-        }
-        Some(())
+        let (isa, side) = (samples.isa, self.component.side);
+        self.blocks(unit, samples, |(dc, ac), places, before, block| match side {
+            // Nothing but the mean is looked at.
+            1 => kernel::skip(isa, (dc, ac), bits, before).map(|()| {
+                block[0] = places.dc(*before);
+                0
+            }),
+            _ => kernel::block(isa, (dc, ac), bits, places, before, block),
+        })
     }
 
     /// The blocks of a unit, whatever the bits are.
     pub(super) fn any_unit(&mut self, unit: usize, bits: &mut Bits<'_>, samples: &mut Samples<'_>) {
-        let Plane { places, dc, ac, dc_before, .. } = self;
-        for at in places_of(self.component, self.start, self.stride, unit) {
-            let block = samples.block();
-            let last = ac.any_block(dc, bits, places, dc_before, block);
-            samples.take(last, at, self.stride);
-        }
+        self.blocks(unit, samples, |(dc, ac), places, before, block| {
+            Some(ac.any_block(dc, bits, places, before, block))
+        });
     }
 
     /// The blocks of a unit that is not there: grey.
     pub(super) fn no_unit(&mut self, unit: usize, samples: &mut Samples<'_>) {
-        for at in places_of(self.component, self.start, self.stride, unit) {
-            samples.block();
-            samples.take(0, at, self.stride);
+        self.blocks(unit, samples, |_, _, _, _| Some(0));
+    }
+
+    /// Samples of the blocks of a unit, of which `read` gives the coefficients and the
+    /// place of the last one.
+    #[inline(always)]
+    fn blocks(
+        &mut self,
+        unit: usize,
+        samples: &mut Samples<'_>,
+        mut read: impl FnMut((&DcTable, &AcTable), &Places, &mut i32, &mut Room) -> Option<u32>,
+    ) -> Option<()> {
+        let Plane { component, places, dc, ac, dc_before, starts, stride, .. } = self;
+        let Component { h, side, .. } = **component;
+        for start in starts {
+            let last = read((dc, ac), places, dc_before, samples.block())?;
+            samples.take(last, *start + side * h * unit, *stride, side);
         }
+        Some(())
     }
 
     /// Passes over the blocks of a unit.
-    pub(super) fn skip(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+    pub(super) fn skip(&mut self, bits: &mut Bits<'_>, isa: Isa) -> Option<()> {
         for _ in 0..self.component.h * self.component.v {
-            self.ac.skip(&self.dc, bits, &mut self.dc_before)?;
+            kernel::skip(isa, (&self.dc, &self.ac), bits, &mut self.dc_before)?;
         }
         Some(())
     }
 
     /// Makes ready for the next row of units.
     pub(super) fn keep_last_line(&self, samples: &mut Samples<'_>) {
-        let last = self.start + 8 * self.component.v * self.stride;
+        let Component { v, side, .. } = *self.component;
+        let last = self.start + side * v * self.stride;
         samples.memory.copy_within(last..last + self.stride, self.start);
     }
 
@@ -169,9 +193,10 @@ impl<'h> Plane<'h> {
         let far = if y.is_multiple_of(2) { near.saturating_sub(1) } else { near + 1 };
         let far = far.min(self.height - 1);
         let columns = columns.start / across..columns.end.div_ceil(across);
+        let lines = self.component.side * self.component.v;
         let line = |line: usize| {
             // Of this row of units, or the one that was kept.
-            let line = (line + 1) - 8 * self.component.v * unit_row;
+            let line = (line + 1) - lines * unit_row;
             let line = &samples.memory[self.start + line * self.stride..][..self.width];
             &line[columns.clone()]
         };
@@ -187,25 +212,11 @@ impl<'h> Plane<'h> {
     }
 }
 
-/// Where a unit's blocks begin (A.2.3), behind the line that is kept of the units above.
-fn places_of(
-    component: &Component<'_>,
-    start: usize,
-    stride: usize,
-    unit: usize,
-) -> impl Iterator<Item = usize> + use<> {
-    let (h, v) = (component.h, component.v);
-    (0..v).flat_map(move |row| {
-        let line = start + (1 + 8 * row) * stride;
-        (0..h).map(move |column| line + 8 * (unit * h + column))
-    })
-}
-
 /// The samples of all planes, and a block that waits for another one: they are
 /// transformed in pairs.
 pub(super) struct Samples<'m> {
     memory: &'m mut [u8],
-    blocks: [Block; 2],
+    blocks: [Room; 2],
     /// Where the first one begins, and the length of lines there.
     waiting: Option<(usize, usize)>,
     isa: Isa,
@@ -213,25 +224,28 @@ pub(super) struct Samples<'m> {
 
 impl<'m> Samples<'m> {
     pub(super) fn new(memory: &'m mut [u8], isa: Isa) -> Self {
-        Samples { memory, blocks: [[0; 64]; 2], waiting: None, isa }
+        Samples { memory, blocks: [[0; 256]; 2], waiting: None, isa }
     }
 
     /// A clear block.
     #[inline]
-    fn block(&mut self) -> &mut Block {
+    fn block(&mut self) -> &mut Room {
         let block = &mut self.blocks[usize::from(self.waiting.is_some())];
-        *block = [0; 64];
+        block[..64].fill(0);
         block
     }
 
-    /// Takes that block, which now has coefficients up to the `last` in zigzag order and
-    /// begins at `at`.
+    /// Takes that block, which now has coefficients up to the `last` in zigzag order,
+    /// begins at `at` and becomes samples of so many a `side`.
     #[inline]
-    fn take(&mut self, last: u32, at: usize, stride: usize) {
+    fn take(&mut self, last: u32, at: usize, stride: usize, side: usize) {
         let Samples { memory, blocks, waiting, isa } = self;
-        let block = &blocks[usize::from(waiting.is_some())];
+        let block = block_of(&blocks[usize::from(waiting.is_some())]);
         match (last, *waiting) {
-            (0, _) => idct::constant(block[0], &mut memory[at..], stride),
+            _ if last == 0 || side == 1 => {
+                idct::constant(block[0], &mut memory[at..], stride, side);
+            }
+            _ if side < 8 => kernel::reduced(*isa, block, &mut memory[at..], stride, side),
             // The second one is beside the first.
             (1, _) => idct::flat(block, &mut memory[at..], stride),
             _ if idct::is_wild_and_flat(block, last) => {
@@ -240,6 +254,7 @@ impl<'m> Samples<'m> {
             (_, None) => *waiting = Some((at, stride)),
             (_, Some((other, other_stride))) => {
                 *waiting = None;
+                let blocks = blocks.each_ref().map(block_of);
                 kernel::whole(*isa, blocks, memory, [other, at], [other_stride, stride]);
             }
         }
@@ -257,7 +272,7 @@ impl<'m> Samples<'m> {
     /// Transforms what still waits.
     pub(super) fn finish(&mut self) {
         if let Some((at, stride)) = self.waiting.take() {
-            idct::whole(&self.blocks[0], &mut self.memory[at..], stride);
+            idct::whole(block_of(&self.blocks[0]), &mut self.memory[at..], stride);
         }
     }
 }

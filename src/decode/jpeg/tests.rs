@@ -61,7 +61,7 @@ fn blocks_are_transformed_alike_on_every_path() {
         }
         for isa in all() {
             let mut samples = vec![9; 1_000];
-            kernel::whole(isa, &blocks, &mut samples, at, strides);
+            kernel::whole(isa, blocks.each_ref(), &mut samples, at, strides);
             assert_eq!(samples, expected, "{isa:?} {blocks:?}");
         }
     }
@@ -97,6 +97,37 @@ fn blocks_are_transformed_as_the_standard_defines() {
 }
 
 #[test]
+fn fewer_samples_are_means_of_the_others() {
+    let mut draws = Draws::new(&[8]);
+    for round in rounds(500) {
+        let block = block(&mut draws, [5, 60, 200][round % 3], 0.3);
+        let exact = definition(&block);
+        for side in [1, 2, 4] {
+            let mut samples = [0; 16];
+            match side {
+                1 => idct::constant(block[0], &mut samples, 1, 1),
+                _ => kernel::reduced(Isa::Portable, &block, &mut samples, side, side),
+            }
+            let square = 8 / side;
+            for (i, &sample) in samples[..side * side].iter().enumerate() {
+                let (y, x) = (i / side * square, i % side * square);
+                let of = |k: usize| exact[8 * (y + k / square) + x + k % square];
+                let mean = (0..square * square).map(of).sum::<f64>() / (square * square) as f64;
+                let off = (f64::from(sample) - mean.clamp(0.0, 255.0)).abs();
+                assert!(off < 1.0, "{sample} for {mean}, side {side}");
+            }
+            for isa in all() {
+                let mut again = [0; 16];
+                if side > 1 {
+                    kernel::reduced(isa, &block, &mut again, side, side);
+                    assert_eq!(again, samples, "{isa:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn short_ways_are_the_long_one() {
     let mut draws = Draws::new(&[3]);
     for _ in rounds(2_000) {
@@ -109,7 +140,7 @@ fn short_ways_are_the_long_one() {
         assert_eq!(samples, expected);
         block[1..].fill(0);
         idct::whole(&block, &mut expected, 8);
-        idct::constant(block[0], &mut samples, 8);
+        idct::constant(block[0], &mut samples, 8, 8);
         assert_eq!(samples, expected);
     }
 }
@@ -197,13 +228,13 @@ fn coefficients_are_those_that_are_read_bit_by_bit() {
         let mut fast_bits = [Bits::new(&data); 2];
         let mut passing = (Bits::new(&data), 0);
         'blocks: for _ in 0..200 {
-            let mut expected = [0; 64];
+            let mut expected = [0; 256];
             let last = ac.any_block(&dc, plain_bits, &places, &mut plain_before, &mut expected);
             if plain_bits.ran_out() {
                 break;
             }
             for (i, isa) in all().into_iter().enumerate() {
-                let mut block = [0; 64];
+                let mut block = [0; 256];
                 let (bits, before) = (&mut fast_bits[i], &mut fast_before[i]);
                 let Some(found) = kernel::block(isa, (&dc, &ac), bits, &places, before, &mut block)
                 else {
@@ -293,7 +324,13 @@ fn a_region_is_that_part_of_the_whole_on_every_path() {
         let color = if round % 7 == 0 { ColorType::Luma } else { ColorType::Rgb };
         let interval = [0, 0, 1, 3][round / 4 % 4];
         let file = encoded(&mut draws, size, color, samplings[round % 4], interval);
-        let picture = Exact::new(Header::of(&file).expect("a baseline file"), true);
+        let mut picture = Exact::new(Header::of(&file).expect("a baseline file"), true);
+        let by = [1, 1, 2, 4, 8][round / 16 % 5];
+        if by > 1 {
+            assert_eq!(picture.reduce(by), by);
+            let of = |side: u16| u32::from(side).div_ceil(by);
+            assert_eq!(picture.size(), Size { width: of(size.0), height: of(size.1) });
+        }
         let Size { width, height } = picture.size();
         for channels in [Channels::Rgb, Channels::Grey] {
             let whole = Region::whole(picture.size());
@@ -315,6 +352,50 @@ fn a_region_is_that_part_of_the_whole_on_every_path() {
                         assert_eq!(got, want, "{isa:?} {width}x{height} {region:?} row {y}");
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Squares of a smooth picture become their means, whatever its sides.
+#[test]
+fn a_reduced_picture_has_the_means_of_its_squares() {
+    if cfg!(miri) {
+        return;
+    }
+    let mut draws = Draws::new(&[9]);
+    for round in rounds(90) {
+        let size = (40 + draws.below(70) as u16, 40 + draws.below(70) as u16);
+        let (width, height) = (usize::from(size.0), usize::from(size.1));
+        let pixels: Vec<u8> = (0..3 * width * height)
+            .map(|i| {
+                let (x, y, c) = (i / 3 % width, i / 3 / width, i % 3);
+                (60 + x * (1 + c % 2) / 2 + y * (1 + c / 2) / 2) as u8
+            })
+            .collect();
+        let mut file = Vec::new();
+        let mut encoder = Encoder::new(&mut file, 97);
+        encoder.set_sampling_factor(
+            [SamplingFactor::R_4_4_4, SamplingFactor::R_4_2_0, SamplingFactor::R_4_2_2][round % 3],
+        );
+        encoder.encode(&pixels, size.0, size.1, ColorType::Rgb).unwrap();
+        for by in [2_usize, 4, 8] {
+            let mut picture = Exact::new(Header::of(&file).unwrap(), true);
+            picture.reduce(by as u32);
+            let whole = Region::whole(picture.size());
+            let reduced = decode(&picture, Isa::detect(), Channels::Rgb, whole);
+            let across = width.div_ceil(by);
+            assert_eq!(reduced.len(), 3 * across * height.div_ceil(by));
+            for (i, &level) in reduced.iter().enumerate() {
+                let (x, y, c) = (i / 3 % across * by, i / 3 / across * by, i % 3);
+                // At a ragged edge the encoder has a say.
+                if x + by > width || y + by > height {
+                    continue;
+                }
+                let of = |k: usize| pixels[3 * ((y + k / by) * width + x + k % by) + c];
+                let sum: f64 = (0..by * by).map(|k| f64::from(of(k))).sum();
+                let off = f64::from(level) - sum / (by * by) as f64;
+                assert!(off.abs() < 4.0, "{off} at {x}, {y} of {size:?} by {by}, round {round}");
             }
         }
     }

@@ -18,7 +18,21 @@ pub fn decode(
     channels: Channels,
     region: Option<Region>,
 ) -> Result<Vec<u8>, Cause> {
-    let picture = decoder.open(file, &Limits::default())?;
+    decode_reduced(decoder, file, 1, channels, region)
+}
+
+/// The same of a picture whose sides come divided.
+pub fn decode_reduced(
+    decoder: StandardDecoder,
+    file: &[u8],
+    by: u32,
+    channels: Channels,
+    region: Option<Region>,
+) -> Result<Vec<u8>, Cause> {
+    let mut picture = decoder.open(file, &Limits::default())?;
+    if by > 1 {
+        assert_eq!(picture.reduce(by), by);
+    }
     let size = picture.size();
     let count = channels.count();
     let whole = Region { left: 0, top: 0, width: size.width, height: size.height };

@@ -10,6 +10,8 @@ pub enum Kind {
     Usual,
     /// Any sampling factors that are whole multiples of each other.
     Odd,
+    /// The same, of coefficients as large as a picture's.
+    Mild,
     /// Coefficients and quantisers as large as they can be written.
     Wild,
 }
@@ -105,7 +107,11 @@ pub fn file(draws: &mut Draws, kind: Kind) -> Vec<u8> {
     let wide = kind == Kind::Wild && draws.below(2) == 0;
     let mut writer = Writer::default();
     writer.file.extend([0xff, 0xd8]);
-    let most = if wide { 65_535 } else { draws.of(&[1, 3, 40, 255]) };
+    let most = match kind {
+        Kind::Mild => draws.of(&[1, 3]),
+        _ if wide => 65_535,
+        _ => draws.of(&[1, 3, 40, 255]),
+    };
     for table in 0..factors.len().min(2) {
         let mut body = vec![u8::from(wide) << 4 | table as u8];
         for _ in 0..64 {
@@ -159,7 +165,11 @@ pub fn file(draws: &mut Draws, kind: Kind) -> Vec<u8> {
     let (h_max, v_max) = if alone { (1, 1) } else { (most(|f| f.0), most(|f| f.1)) };
     let units = width.div_ceil(8 * h_max) * height.div_ceil(8 * v_max);
     let mut before = vec![0; factors.len()];
-    let limit = if kind == Kind::Wild { 16_383 } else { draws.of(&[3, 60, 1_000]) };
+    let limit = match kind {
+        Kind::Wild => 16_383,
+        Kind::Mild => draws.of(&[3, 60, 250]),
+        Kind::Usual | Kind::Odd => draws.of(&[3, 60, 1_000]),
+    };
     let density = draws.of(&[0, 1, 4, 20, 63]);
     for unit in 0..units {
         if interval > 0 && unit > 0 && unit % interval == 0 {

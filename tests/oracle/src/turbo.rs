@@ -17,12 +17,16 @@ pub struct Decoded {
 }
 
 /// An instance of TurboJPEG.
-pub struct Turbo(raw::tjhandle);
+pub struct Turbo {
+    handle: raw::tjhandle,
+    /// What sides are divided by.
+    by: usize,
+}
 
 impl Drop for Turbo {
     fn drop(&mut self) {
         // SAFETY: the handle is live, and not used again.
-        unsafe { raw::tj3Destroy(self.0) };
+        unsafe { raw::tj3Destroy(self.handle) };
     }
 }
 
@@ -31,7 +35,7 @@ impl Turbo {
         // SAFETY: it takes a number.
         let handle = unsafe { raw::tj3Init(kind as i32) };
         assert!(!handle.is_null(), "TurboJPEG has no memory");
-        Turbo(handle)
+        Turbo { handle, by: 1 }
     }
 
     /// For decoding.
@@ -46,30 +50,40 @@ impl Turbo {
 
     fn set(&mut self, parameter: raw::TJPARAM, value: i32) {
         // SAFETY: the handle is live.
-        let result = unsafe { raw::tj3Set(self.0, parameter as i32, value) };
+        let result = unsafe { raw::tj3Set(self.handle, parameter as i32, value) };
         assert_eq!(result, 0, "{}", self.error());
     }
 
     fn get(&self, parameter: raw::TJPARAM) -> usize {
         // SAFETY: the handle is live.
-        unsafe { raw::tj3Get(self.0, parameter as i32) as usize }
+        unsafe { raw::tj3Get(self.handle, parameter as i32) as usize }
     }
 
     fn error(&self) -> String {
         // SAFETY: the handle is live, and the text is its own.
-        unsafe { CStr::from_ptr(raw::tj3GetErrorStr(self.0)) }.to_string_lossy().into_owned()
+        unsafe { CStr::from_ptr(raw::tj3GetErrorStr(self.handle)) }.to_string_lossy().into_owned()
     }
 
     fn is_warning(&self) -> bool {
         // SAFETY: the handle is live.
-        unsafe { raw::tj3GetErrorCode(self.0) == raw::TJERR_TJERR_WARNING as i32 }
+        unsafe { raw::tj3GetErrorCode(self.handle) == raw::TJERR_TJERR_WARNING as i32 }
     }
 
-    /// Width and height.
+    /// Has pictures come with their sides divided by 1, 2, 4 or 8 from here on.
+    pub fn reduce(&mut self, by: u32) {
+        let factor = raw::tjscalingfactor { num: 1, denom: by as i32 };
+        // SAFETY: the handle is live.
+        let result = unsafe { raw::tj3SetScalingFactor(self.handle, factor) };
+        assert_eq!(result, 0, "{}", self.error());
+        self.by = by as usize;
+    }
+
+    /// Width and height, before they are reduced.
     pub fn size(&mut self, file: &[u8]) -> Result<(usize, usize), String> {
         // SAFETY: the slice is as long as is said.
-        let result =
-            unsafe { raw::tj3DecompressHeader(self.0, file.as_ptr(), file.len() as raw::size_t) };
+        let result = unsafe {
+            raw::tj3DecompressHeader(self.handle, file.as_ptr(), file.len() as raw::size_t)
+        };
         if result != 0 && !self.is_warning() {
             return Err(self.error());
         }
@@ -80,12 +94,13 @@ impl Turbo {
     /// Decodes to RGB into `to`, which is as large; a warning, if there was one.
     pub fn decode_into(&mut self, file: &[u8], to: &mut [u8]) -> Result<Option<String>, String> {
         let (width, height) = self.size(file)?;
+        let (width, height) = (width.div_ceil(self.by), height.div_ceil(self.by));
         assert!(to.len() >= 3 * width * height, "too little room");
         let format = raw::TJPF_TJPF_RGB;
         // SAFETY: file and room are as long as is said and as was just checked.
         let result = unsafe {
             raw::tj3Decompress8(
-                self.0,
+                self.handle,
                 file.as_ptr(),
                 file.len() as raw::size_t,
                 to.as_mut_ptr(),
@@ -103,6 +118,7 @@ impl Turbo {
     /// Decodes to RGB.
     pub fn decode(&mut self, file: &[u8]) -> Result<Decoded, String> {
         let (width, height) = self.size(file)?;
+        let (width, height) = (width.div_ceil(self.by), height.div_ceil(self.by));
         let mut pixels = vec![0; 3 * width * height];
         let warning = self.decode_into(file, &mut pixels)?;
         Ok(Decoded { width, height, pixels, warning })
@@ -120,7 +136,7 @@ impl Turbo {
         // SAFETY: there are as many pixels; TurboJPEG allocates the file.
         let result = unsafe {
             raw::tj3Compress8(
-                self.0,
+                self.handle,
                 pixels.as_ptr(),
                 width as i32,
                 0,

@@ -7,27 +7,40 @@ use infeed::CauseKind;
 use infeed::decode::{Channels, StandardDecoder};
 use infeed_oracle::synthetic::{self, Kind};
 use infeed_oracle::turbo::{Encoding, SAMPLINGS, Turbo};
-use infeed_oracle::{Draws, decode, part};
+use infeed_oracle::{Draws, decode, decode_reduced, part};
 
 const GREY: i32 = 3;
 
 /// Fails if infeed decodes `file` otherwise, as a whole or in a few regions.
 fn same(name: &str, file: &[u8], regions: usize, turbo: &mut Turbo, draws: &mut Draws) {
+    same_reduced(name, file, 1, regions, turbo, draws);
+}
+
+/// The same of a picture whose sides come divided.
+fn same_reduced(
+    name: &str,
+    file: &[u8],
+    by: u32,
+    regions: usize,
+    turbo: &mut Turbo,
+    draws: &mut Draws,
+) {
+    turbo.reduce(by);
     let expected = turbo.decode(file).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(expected.warning, None, "{name}");
     let strict = StandardDecoder::default();
-    let pixels =
-        decode(strict, file, Channels::Rgb, None).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let pixels = decode_reduced(strict, file, by, Channels::Rgb, None)
+        .unwrap_or_else(|e| panic!("{name}: {e}"));
     if pixels != expected.pixels {
         let at = pixels.iter().zip(&expected.pixels).position(|(a, b)| a != b).unwrap();
         let (width, place) = (expected.width, at / 3);
-        panic!("{name}: row {}, column {}", place / width, place % width);
+        panic!("{name}, 1/{by}: row {}, column {}", place / width, place % width);
     }
     for _ in 0..regions {
         let region = draws.region(expected.width, expected.height);
-        let pixels = decode(strict, file, Channels::Rgb, Some(region)).unwrap();
+        let pixels = decode_reduced(strict, file, by, Channels::Rgb, Some(region)).unwrap();
         let expected = part(&expected.pixels, expected.width, 3, region);
-        assert!(pixels == expected, "{name}: {region:?}");
+        assert!(pixels == expected, "{name}, 1/{by}: {region:?}");
     }
 }
 
@@ -42,7 +55,11 @@ fn photographs() {
         let path = entry.unwrap().path();
         let file = std::fs::read(&path).unwrap();
         if file.starts_with(&[0xff, 0xd8]) && is_baseline(&file) {
-            same(&path.display().to_string(), &file, 3, &mut turbo, &mut draws);
+            let name = path.display().to_string();
+            same(&name, &file, 3, &mut turbo, &mut draws);
+            for by in [2, 4, 8] {
+                same_reduced(&name, &file, by, 1, &mut turbo, &mut draws);
+            }
             count += 1;
         }
     }
@@ -91,6 +108,9 @@ fn every_size_sampling_and_setting() {
                 let file = encoder.encode(&pixels, width, height, how);
                 let name = format!("{width}x{height} {how:?}");
                 same(&name, &file, 2, &mut turbo, &mut draws);
+                let by = [2, 4, 8][turn / 7 % 3];
+                same_reduced(&name, &file, by, 1, &mut turbo, &mut draws);
+                turbo.reduce(1);
                 if sampling == GREY {
                     let grey = decode(StandardDecoder::default(), &file, Channels::Grey, None);
                     let expected = turbo.decode(&file).unwrap().pixels;
@@ -109,7 +129,22 @@ fn files_that_no_encoder_makes() {
         for seed in 0..6_000 {
             let mut draws = Draws(seed);
             let file = synthetic::file(&mut draws, kind);
-            same(&format!("{kind:?} of seed {seed}"), &file, 1, &mut turbo, &mut draws);
+            let name = format!("{kind:?} of seed {seed}");
+            same(&name, &file, 1, &mut turbo, &mut draws);
+        }
+    }
+}
+
+/// Of coefficients that pictures have: others may be cut off at other places.
+#[test]
+fn reduced_files_that_no_encoder_makes() {
+    let mut turbo = Turbo::decoder();
+    for seed in 0..6_000 {
+        let mut draws = Draws(seed);
+        let file = synthetic::file(&mut draws, Kind::Mild);
+        for by in [2, 4, 8] {
+            let name = format!("seed {seed}");
+            same_reduced(&name, &file, by, 1, &mut turbo, &mut draws);
         }
     }
 }

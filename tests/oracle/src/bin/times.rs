@@ -1,5 +1,6 @@
-//! How long decoding takes beside libjpeg-turbo and zune-jpeg, and how long a random crop
-//! of ImageNet's kind; one thread, files in memory, in turn:
+//! How long decoding takes beside libjpeg-turbo and zune-jpeg, how long a random crop of
+//! ImageNet's kind, and how long until a picture is 224x224, `exact` and `fast`; one
+//! thread, files in memory, in turn:
 //!
 //! ```sh
 //! cargo run --release -p infeed-oracle --bin times -- photos [ROUNDS]
@@ -9,8 +10,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use infeed::Limits;
 use infeed::decode::{Channels, Decode, Region, StandardDecoder};
+use infeed::{Decoding, Fit, Limits, Loader};
 use infeed_oracle::Draws;
 use infeed_oracle::turbo::Turbo;
 use zune_core::bytestream::ZCursor;
@@ -25,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // For a profiler.
     let only = arguments.next();
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(&folder)? {
         let file = std::fs::read(entry?.path())?;
         if file.starts_with(&[0xff, 0xd8]) {
             files.push(file);
@@ -48,6 +49,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ),
         ("zune-jpeg", Box::new(|file: &[u8]| by_zune(file, &mut theirs))),
     ];
+    for (name, decode) in [("to 224, exact", Decoding::Exact), ("to 224, fast", Decoding::Fast)] {
+        let builder = Loader::folder(&folder).dtype::<u8>().size(224, 224).decode(decode);
+        let mut whole = builder.fit(Fit::Crop { shorter: Some(256) }).preprocessor()?;
+        let mut row = vec![0; whole.row_len()];
+        ways.push((
+            name,
+            Box::new(move |file: &[u8]| {
+                whole.preprocess(file, &mut row).unwrap();
+                black_box(&row);
+            }),
+        ));
+    }
     ways.retain(|(name, _)| only.as_deref().is_none_or(|only| only == *name));
     let mut times = vec![Vec::new(); ways.len()];
     for _ in 0..rounds {
