@@ -11,7 +11,7 @@ use std::arch::x86_64::*;
 use super::bits::Bits;
 use super::color;
 use super::huffman::{AcTable, Block, DcTable, Places, Room};
-use super::idct::{BITS, KEPT, constants::*};
+use super::idct::{self, BITS, KEPT, constants::*};
 
 /// Two blocks to samples: where each begins, and the length of rows there.
 pub(super) fn whole(blocks: [&Block; 2], to: &mut [u8], at: [usize; 2], strides: [usize; 2]) {
@@ -299,14 +299,54 @@ fn store_pixels(planes: [__m256i; 3], to: &mut [u8; 96]) {
     }
 }
 
-/// See [`idct::half`](super::idct::half): the same code, in wider registers.
+/// See [`idct::half`]: the same code, in wider registers.
 pub(super) fn half(block: &Block, to: &mut [u8], stride: usize) {
     #[target_feature(enable = "avx2")]
     fn wide(block: &Block, to: &mut [u8], stride: usize) {
-        super::idct::half(block, to, stride);
+        idct::half(block, to, stride);
     }
     // SAFETY: the instructions are there, see the module.
     unsafe { wide(block, to, stride) }
+}
+
+/// See [`idct::quarter`].
+pub(super) fn quarter(block: &Block, to: &mut [u8], stride: usize) {
+    // SAFETY: the instructions are there, see the module.
+    let sums = unsafe { quarter_sums(block) };
+    for (sums, to) in sums.into_iter().zip(to.chunks_mut(stride)) {
+        to[..2].copy_from_slice(&sums.map(|sum| idct::level(sum >> 2)));
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn quarter_sums(block: &Block) -> [[i32; 2]; 2] {
+    let row = |i: usize| load8(&block.as_chunks::<8>().0[i]);
+    let [c7, c5, c3, c1] = QUARTER.map(i32::from);
+    let pair = |a: i32, b: i32| _mm_set1_epi32(a & 0xffff | b << 16);
+    let (outer, inner) = (pair(c7, c5), pair(c3, c1));
+    let odd = |x75, x31| _mm_add_epi32(_mm_madd_epi16(x75, outer), _mm_madd_epi16(x31, inner));
+    let (x7, x5, x3, x1) = (row(7), row(5), row(3), row(1));
+    let low = odd(_mm_unpacklo_epi16(x7, x5), _mm_unpacklo_epi16(x3, x1));
+    let high = odd(_mm_unpackhi_epi16(x7, x5), _mm_unpackhi_epi16(x3, x1));
+    // To the upper half of 32 bits, and down by one: 15 more.
+    let zero = _mm_setzero_si128();
+    let first = [_mm_unpacklo_epi16(zero, row(0)), _mm_unpackhi_epi16(zero, row(0))];
+    let first = first.map(|first| _mm_srai_epi32::<{ 14 - BITS as i32 }>(first));
+    let scaled = |sum| {
+        const SHIFT: i32 = (BITS - KEPT + 2) as i32;
+        _mm_srai_epi32::<SHIFT>(_mm_add_epi32(sum, _mm_set1_epi32(1 << (SHIFT - 1))))
+    };
+    let above = [_mm_add_epi32(first[0], low), _mm_add_epi32(first[1], high)].map(scaled);
+    let below = [_mm_sub_epi32(first[0], low), _mm_sub_epi32(first[1], high)].map(scaled);
+    let by = _mm_setr_epi16(0, QUARTER[3], 0, QUARTER[2], 0, QUARTER[1], 0, QUARTER[0]);
+    [above, below].map(|[low, high]| {
+        let row = _mm_packs_epi32(low, high);
+        let products = _mm_madd_epi16(row, by);
+        let sums = _mm_hadd_epi32(products, products);
+        let odd = _mm_cvtsi128_si32(_mm_hadd_epi32(sums, sums));
+        let first = i32::from(_mm_extract_epi16::<0>(row) as i16) << (BITS + 2);
+        [first.wrapping_add(odd), first.wrapping_sub(odd)]
+    })
 }
 
 /// See [`AcTable::skip`]: the same code, with shifts by any register.

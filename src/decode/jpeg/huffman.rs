@@ -46,10 +46,17 @@ pub(super) struct DcTable {
 /// single one the second advance is 0 and its value that of the first. No bits, and an
 /// advance past the end: it takes more than a look, and the values are the symbol and the
 /// length of the code, or zeros if that is longer too.
+///
+/// An entry of `passes` is for passing over coefficients: the bits of as many as a look
+/// holds, 4, and by how many places they go on; [`PASSED`] more, if the block ends there.
 pub(super) struct AcTable {
     entries: [u32; 1 << LOOK],
+    passes: [u16; 1 << LOOK],
     codes: Codes,
 }
+
+/// More places than looks go on by before a block is over.
+const PASSED: usize = 1 << 8;
 
 impl Codes {
     /// And what each code begins: `tell` has a code's first look, the number of looks,
@@ -117,8 +124,16 @@ impl DcTable {
         known.then_some(DcTable { entries, codes })
     }
 
-    /// The next difference (F.2.2.1); `None` if no code begins so. Leaves enough for
-    /// four looks.
+    /// A block's first coefficient from the last one's; `None` if that is none. Leaves
+    /// enough for four looks.
+    #[inline(always)]
+    fn coefficient(&self, bits: &mut Bits<'_>, before: &mut i32) -> Option<()> {
+        bits.refill();
+        *before = before.wrapping_add(self.difference(bits)?);
+        Some(())
+    }
+
+    /// The next difference (F.2.2.1).
     #[inline(always)]
     fn difference(&self, bits: &mut Bits<'_>) -> Option<i32> {
         let entry = self.entries[bits.peek(LOOK) as usize];
@@ -138,14 +153,18 @@ impl AcTable {
         // Bits, advance and value of single ones; and those that the value is too long for.
         let mut single = [(0, 0, 0); 1 << LOOK];
         let mut long = [(0, 0); 1 << LOOK];
+        // Bits and advance of any that a look holds.
+        let mut lengths = [(0, 0); 1 << LOOK];
         let codes = Codes::new(code, |first, looks, length, symbol| {
             let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
             let looks = first..first + looks;
             long[looks.clone()].fill((symbol, length));
             if size == 0 && run < 15 {
+                lengths[looks.clone()].fill((length, END));
                 single[looks].fill((length, END as u32, 0));
             } else if size > 0 && length + size <= LOOK {
                 let spare = LOOK - length - size;
+                lengths[looks.clone()].fill((length + size, run as usize + 1));
                 for look in looks {
                     let value = extended(look as u32 >> spare & ((1 << size) - 1), size);
                     if i8::try_from(value).is_ok() {
@@ -154,8 +173,19 @@ impl AcTable {
                 }
             }
         })?;
-        let mut entries = [0; 1 << LOOK];
-        for (look, entry) in entries.iter_mut().enumerate() {
+        let (mut entries, mut passes) = ([0; 1 << LOOK], [0; 1 << LOOK]);
+        for (look, (entry, pass)) in entries.iter_mut().zip(&mut passes).enumerate() {
+            let (mut passed, mut places) = (0, 0);
+            while places < PASSED {
+                // Behind what a look holds stand zeros, which are not the file's.
+                let (bits, on) = lengths[look << passed & ((1 << LOOK) - 1)];
+                if bits == 0 || passed + bits > LOOK {
+                    break;
+                }
+                passed += bits;
+                places += if on == END { PASSED } else { on };
+            }
+            *pass = (places << 4) as u16 | passed as u16;
             let (bits, on, value) = single[look];
             let (more, further, other) = single[look << bits & ((1 << LOOK) - 1)];
             let (bits, further, other) = match bits + more {
@@ -170,15 +200,19 @@ impl AcTable {
                 bits | on << 4 | further << 10 | values
             };
         }
-        Some(AcTable { entries, codes })
+        Some(AcTable { entries, passes, codes })
     }
 
-    /// The coefficients behind the first (F.2.2.2), handed to `store` with their places
-    /// in zigzag order; the last place, or `None` if no code begins so or there are more
-    /// than 63.
+    /// The coefficients behind the one in place `at` (F.2.2.2), handed to `store` with
+    /// their places in zigzag order; the last place, or `None` if no code begins so or
+    /// there are more than 63.
     #[inline(always)]
-    fn coefficients(&self, bits: &mut Bits<'_>, mut store: impl FnMut(usize, i32)) -> Option<u32> {
-        let mut at = 0;
+    fn coefficients(
+        &self,
+        mut at: usize,
+        bits: &mut Bits<'_>,
+        mut store: impl FnMut(usize, i32),
+    ) -> Option<u32> {
         'refilled: loop {
             // What is left of one entry that is not a coefficient or two.
             let entry = 'looks: {
@@ -268,9 +302,15 @@ impl AcTable {
         before: &mut i32,
         block: &mut Room,
     ) -> Option<u32> {
-        let last = self.read(dc, bits, before, |at, value| places.store(at, value, block))?;
+        // In registers.
+        let mut near = *bits;
+        let last = match dc.coefficient(&mut near, before) {
+            Some(()) => self.coefficients(0, &mut near, |at, value| places.store(at, value, block)),
+            None => None,
+        };
+        *bits = near;
         block[0] = places.dc(*before);
-        Some(last)
+        last
     }
 
     /// The same bit by bit, and of whatever comes what libjpeg makes of it: a code that
@@ -315,27 +355,38 @@ impl AcTable {
     /// Passes over a block; `None` if that is none.
     #[inline(always)]
     pub(super) fn skip(&self, dc: &DcTable, bits: &mut Bits<'_>, before: &mut i32) -> Option<()> {
-        self.read(dc, bits, before, |_, _| {}).map(drop)
+        let mut near = *bits;
+        let passed = match dc.coefficient(&mut near, before) {
+            Some(()) => self.pass(&mut near),
+            None => None,
+        };
+        *bits = near;
+        passed
     }
 
-    /// A block: its DC coefficient is `before` afterwards, the others go to `store`.
+    /// Passes over what is behind the first coefficient.
     #[inline(always)]
-    fn read(
-        &self,
-        dc: &DcTable,
-        bits: &mut Bits<'_>,
-        before: &mut i32,
-        store: impl FnMut(usize, i32),
-    ) -> Option<u32> {
-        // In registers.
-        let mut near = *bits;
-        near.refill();
-        let last = dc.difference(&mut near).and_then(|difference| {
-            *before = before.wrapping_add(difference);
-            self.coefficients(&mut near, store)
-        });
-        *bits = near;
-        last
+    fn pass(&self, bits: &mut Bits<'_>) -> Option<()> {
+        let mut at = 0;
+        loop {
+            // As many as a refill is enough for.
+            for _ in 0..4 {
+                let entry = usize::from(self.passes[bits.peek(LOOK) as usize]);
+                let next = at + (entry >> 4);
+                // Coefficients may be followed by another block without a word only
+                // where they fill this one.
+                if entry == 0 || next >= 63 && !(PASSED..PASSED + 63).contains(&next) {
+                    bits.refill();
+                    return self.coefficients(at, bits, |_, _| {}).map(drop);
+                }
+                bits.skip(entry as u32 & 15);
+                if next >= PASSED {
+                    return Some(());
+                }
+                at = next;
+            }
+            bits.refill();
+        }
     }
 }
 

@@ -88,8 +88,8 @@ pub(super) fn is_wild_and_flat(block: &Block, last: u32) -> bool {
     // The places of the first row in zigzag order.
     const FIRST_ROW: u64 = 1 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 14 | 1 << 15 | 1 << 27 | 1 << 28;
     let (first, rest) = block.split_at(8);
-    let wild = first.iter().any(|&value| !(-0x2000..0x2000).contains(&value));
-    wild && FIRST_ROW >> last & 1 == 1 && rest.iter().all(|&value| value == 0)
+    let wild = || first.iter().any(|&value| !(-0x2000..0x2000).contains(&value));
+    FIRST_ROW >> last & 1 == 1 && wild() && rest.iter().all(|&value| value == 0)
 }
 
 /// The same of a block with nothing but its first coefficient.
@@ -141,7 +141,7 @@ fn levels(row: [i16; 8]) -> [u8; 8] {
 }
 
 /// From -128..128 with 18 more bits.
-fn level(sum: i32) -> u8 {
+pub(super) fn level(sum: i32) -> u8 {
     let whole = saturated(sum, BITS + KEPT + 3).clamp(-128, 127);
     (whole + 128) as u8
 }

@@ -57,9 +57,11 @@ pub(super) fn skip(
 /// A block to fewer samples, see [`idct::half`] and [`idct::quarter`].
 pub(super) fn reduced(isa: Isa, block: &Block, to: &mut [u8], stride: usize, side: usize) {
     match (isa, side) {
-        (_, 2) => idct::quarter(block, to, stride),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2, 2) => avx2::quarter(block, to, stride),
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx2, _) => avx2::half(block, to, stride),
+        (_, 2) => idct::quarter(block, to, stride),
         _ => idct::half(block, to, stride),
     }
 }

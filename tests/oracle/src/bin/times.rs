@@ -1,6 +1,6 @@
 //! How long decoding takes beside libjpeg-turbo and zune-jpeg, how long a random crop of
-//! ImageNet's kind, and how long until a picture is 224x224, `exact` and `fast`; one
-//! thread, files in memory, in turn:
+//! ImageNet's kind, and how long until a picture is 224x224, `exact` and `fast`: the whole
+//! of it, and the middle as models are evaluated. One thread, files in memory, in turn:
 //!
 //! ```sh
 //! cargo run --release -p infeed-oracle --bin times -- photos [ROUNDS]
@@ -49,9 +49,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ),
         ("zune-jpeg", Box::new(|file: &[u8]| by_zune(file, &mut theirs))),
     ];
-    for (name, decode) in [("to 224, exact", Decoding::Exact), ("to 224, fast", Decoding::Fast)] {
-        let builder = Loader::folder(&folder).dtype::<u8>().size(224, 224).decode(decode);
-        let mut whole = builder.fit(Fit::Crop { shorter: Some(256) }).preprocessor()?;
+    let middle = Fit::Crop { shorter: Some(256) };
+    for (name, fit, decode) in [
+        ("whole, exact", Fit::Stretch, Decoding::Exact),
+        ("whole, fast", Fit::Stretch, Decoding::Fast),
+        ("middle, exact", middle, Decoding::Exact),
+        ("middle, fast", middle, Decoding::Fast),
+    ] {
+        let builder = Loader::folder(&folder).dtype::<u8>().size(224, 224).fit(fit);
+        let mut whole = builder.decode(decode).preprocessor()?;
         let mut row = vec![0; whole.row_len()];
         ways.push((
             name,
