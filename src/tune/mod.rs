@@ -127,7 +127,8 @@ impl<'a, T: Element> Tune<'a, T> {
     }
 
     /// Runs every setting, whatever the budget, three times in turn, and recommends
-    /// by the medians alone, the best one's of seven. Takes many minutes.
+    /// by the medians alone, of seven trials of what is said to feed the step. Takes many
+    /// minutes.
     pub fn exhaustive(mut self, exhaustive: bool) -> Self {
         self.exhaustive = exhaustive;
         self

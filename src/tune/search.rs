@@ -34,7 +34,8 @@ const DOUBT: f64 = 0.04;
 const ONCE_MORE: f64 = 4.0;
 /// How often each setting is run where all of them are.
 const ROUNDS: usize = 3;
-/// And the one that is chosen: among many it may be so by luck, which more trials tell.
+/// And the one that is said to feed the step: among many it may be so by luck, which more
+/// trials tell.
 const CONFIRMED: usize = 7;
 
 pub(super) struct Search<'a, T: Element, F> {
@@ -305,10 +306,13 @@ impl<'a, T: Element, F: FnMut(&Batch<T>) -> ControlFlow<()>> Search<'a, T, F> {
         self.least_run().or_else(|| self.unconfirmed())
     }
 
-    /// What would be chosen, while it was not run often enough for that.
+    /// What would be chosen because it feeds the step, while it was not run often enough
+    /// for that. Where nothing does, rates are compared, and more trials of one alone
+    /// would compare moments.
     fn unconfirmed(&self) -> Option<Choice> {
-        let choice = self.select()?.choice;
-        self.record.times(choice).is_some_and(|times| times < CONFIRMED).then_some(choice)
+        let Recommendation { choice, fed } = self.select()?;
+        let few = self.record.times(choice).is_some_and(|times| times < CONFIRMED);
+        (fed && few).then_some(choice)
     }
 
     /// One of those that were run least often. In each round another order, lest what
