@@ -9,9 +9,11 @@
 use std::arch::x86_64::*;
 
 use super::bits::Bits;
+use super::block::{Block, Places, Room};
 use super::color;
-use super::huffman::{AcTable, Block, DcTable, Places, Room};
+use super::huffman::{AcTable, DcTable};
 use super::idct::{self, BITS, KEPT, constants::*};
+use crate::transform::store_pixels;
 
 /// Two blocks to samples: where each begins, and the length of rows there.
 pub(super) fn whole(blocks: [&Block; 2], to: &mut [u8], at: [usize; 2], strides: [usize; 2]) {
@@ -261,42 +263,6 @@ fn levels([y, cb, cr]: [__m256i; 3]) -> [__m256i; 3] {
     );
     let green = add(_mm256_sub_epi16(y, cr), both);
     [red, green, blue]
-}
-
-/// Three planes of 32 to pixels. In each half a plane's 16 levels go to the places that
-/// they will have in one of three vectors, all different, as 3 and 16 have no divisor in
-/// common; then each vector takes from each plane the places of its channel.
-#[target_feature(enable = "avx2")]
-fn store_pixels(planes: [__m256i; 3], to: &mut [u8; 96]) {
-    let spread = |channel: usize| {
-        // Level `i` goes to place (3 i + channel) % 16; 11 is the inverse of 3.
-        let from: [u8; 16] = std::array::from_fn(|place| ((place + 16 - channel) * 11 % 16) as u8);
-        // SAFETY: 16 bytes are there.
-        _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(from.as_ptr().cast()) })
-    };
-    let places = |vector: usize, channel: usize| {
-        let of: [u8; 16] =
-            std::array::from_fn(|place| if (16 * vector + place) % 3 == channel { 255 } else { 0 });
-        // SAFETY: 16 bytes are there.
-        _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(of.as_ptr().cast()) })
-    };
-    let red = _mm256_shuffle_epi8(planes[0], spread(0));
-    let green = _mm256_shuffle_epi8(planes[1], spread(1));
-    let blue = _mm256_shuffle_epi8(planes[2], spread(2));
-    let vector = |i: usize| {
-        let two = _mm256_blendv_epi8(red, green, places(i, 1));
-        _mm256_blendv_epi8(two, blue, places(i, 2))
-    };
-    let (a, b, c) = (vector(0), vector(1), vector(2));
-    let out = [
-        _mm256_permute2x128_si256::<0x20>(a, b),
-        _mm256_blend_epi32::<0b1111_0000>(c, a),
-        _mm256_permute2x128_si256::<0x31>(b, c),
-    ];
-    for (to, pixels) in to.as_chunks_mut::<32>().0.iter_mut().zip(out) {
-        // SAFETY: 32 bytes are there.
-        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), pixels) }
-    }
 }
 
 /// See [`idct::half`]: the same code, in wider registers.

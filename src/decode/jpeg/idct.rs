@@ -5,7 +5,7 @@
 //! Values of 16 bits wrap and saturate where libjpeg-turbo's SIMD code has them do so,
 //! which shows only with coefficients that no picture has.
 
-use super::huffman::Block;
+use super::block::Block;
 
 /// Fractional bits of the constants.
 pub(super) const BITS: u32 = 13;

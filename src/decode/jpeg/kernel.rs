@@ -4,7 +4,8 @@
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::bits::Bits;
-use super::huffman::{AcTable, Block, DcTable, Places, Room};
+use super::block::{Block, Places, Room};
+use super::huffman::{AcTable, DcTable};
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::{color, idct};

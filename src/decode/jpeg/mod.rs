@@ -6,6 +6,7 @@
 //! markers.rs   the segments of a file: is it whole, how many scans
 //! header.rs    what stands before the image data, if it is taken here
 //! bits.rs      the bits of a scan
+//! block.rs     a block's coefficients: where each goes, times what
 //! huffman.rs   bits -> coefficients of a block
 //! cache.rs     tables of codes, kept between files
 //! idct.rs      coefficients -> samples of a block
@@ -19,6 +20,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod bits;
+mod block;
 mod cache;
 mod color;
 mod exact;

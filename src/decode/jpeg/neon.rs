@@ -8,8 +8,8 @@
 
 use std::arch::aarch64::*;
 
+use super::block::Block;
 use super::color;
-use super::huffman::Block;
 use super::idct::{BITS, KEPT, constants::*};
 
 /// A block to samples; see [`idct::whole`](super::idct::whole).

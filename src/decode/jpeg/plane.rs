@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::bits::Bits;
+use super::block::{Places, Room, block_of};
 use super::header::{Component, Header};
-use super::huffman::{AcTable, DcTable, Places, Room, block_of};
+use super::huffman::{AcTable, DcTable};
 use super::{cache, color, idct, kernel};
 use crate::error::Cause;
 use crate::transform::Isa;

@@ -274,32 +274,51 @@ pub(super) fn interleave(planes: [&[u8]; 3], to: &mut [u8]) {
 /// How many pixels are done.
 #[target_feature(enable = "avx2")]
 fn interleave_chunks([first, second, third]: [&[u8]; 3], to: &mut [u8]) -> usize {
-    // Byte `i` of the three results comes from plane `i % 3`.
-    let places: [[__m128i; 3]; 3] = std::array::from_fn(|part| {
-        std::array::from_fn(|plane| {
-            let place = |i: usize| {
-                let byte = 16 * part + i;
-                if byte % 3 == plane { (byte / 3) as i8 } else { -1 }
-            };
-            let bytes: [i8; 16] = std::array::from_fn(place);
-            // SAFETY: the array has 16 bytes.
-            unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-        })
-    });
-    let planes = first.as_chunks::<16>().0.iter();
-    let planes = planes.zip(second.as_chunks::<16>().0).zip(third.as_chunks::<16>().0);
-    let (to, _) = to.as_chunks_mut::<48>();
+    let planes = first.as_chunks::<32>().0.iter();
+    let planes = planes.zip(second.as_chunks::<32>().0).zip(third.as_chunks::<32>().0);
+    let (to, _) = to.as_chunks_mut::<96>();
     for (to, ((a, b), c)) in to.iter_mut().zip(planes) {
-        // SAFETY: each array has 16 bytes.
-        let planes = [a, b, c].map(|p: &[u8; 16]| unsafe { _mm_loadu_si128(p.as_ptr().cast()) });
-        for (part, places) in places.iter().enumerate() {
-            let [a, b, c] = [0, 1, 2].map(|plane| _mm_shuffle_epi8(planes[plane], places[plane]));
-            let mixed = _mm_or_si128(_mm_or_si128(a, b), c);
-            // SAFETY: `part` is below 3, and the array has 48 bytes.
-            unsafe { _mm_storeu_si128(to.as_mut_ptr().add(16 * part).cast(), mixed) };
-        }
+        // SAFETY: each array has 32 bytes.
+        let load = |p: &[u8; 32]| unsafe { _mm256_loadu_si256(p.as_ptr().cast()) };
+        store_pixels([a, b, c].map(load), to);
     }
-    to.len() * 16
+    to.len() * 32
+}
+
+/// Three planes of 32 to pixels. In each half a plane's 16 levels go to the places that
+/// they will have in one of three vectors, all different, as 3 and 16 have no divisor in
+/// common; then each vector takes from each plane the places of its channel.
+#[target_feature(enable = "avx2")]
+pub(crate) fn store_pixels(planes: [__m256i; 3], to: &mut [u8; 96]) {
+    let spread = |channel: usize| {
+        // Level `i` goes to place (3 i + channel) % 16; 11 is the inverse of 3.
+        let from: [u8; 16] = std::array::from_fn(|place| ((place + 16 - channel) * 11 % 16) as u8);
+        // SAFETY: 16 bytes are there.
+        _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(from.as_ptr().cast()) })
+    };
+    let places = |vector: usize, channel: usize| {
+        let of: [u8; 16] =
+            std::array::from_fn(|place| if (16 * vector + place) % 3 == channel { 255 } else { 0 });
+        // SAFETY: 16 bytes are there.
+        _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(of.as_ptr().cast()) })
+    };
+    let red = _mm256_shuffle_epi8(planes[0], spread(0));
+    let green = _mm256_shuffle_epi8(planes[1], spread(1));
+    let blue = _mm256_shuffle_epi8(planes[2], spread(2));
+    let vector = |i: usize| {
+        let two = _mm256_blendv_epi8(red, green, places(i, 1));
+        _mm256_blendv_epi8(two, blue, places(i, 2))
+    };
+    let (a, b, c) = (vector(0), vector(1), vector(2));
+    let out = [
+        _mm256_permute2x128_si256::<0x20>(a, b),
+        _mm256_blend_epi32::<0b1111_0000>(c, a),
+        _mm256_permute2x128_si256::<0x31>(b, c),
+    ];
+    for (to, pixels) in to.as_chunks_mut::<32>().0.iter_mut().zip(out) {
+        // SAFETY: 32 bytes are there.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), pixels) }
+    }
 }
 
 /// Vectors after which the channels of pixels come in the same places again.
