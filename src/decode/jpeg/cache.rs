@@ -11,7 +11,7 @@ use crate::error::{Cause, CauseKind};
 const TABLES: usize = 8;
 
 /// Bytes that a thread's tables take at most, with what they were made from.
-pub(super) const BYTES: usize = TABLES * (size_of::<DcTable>() + size_of::<AcTable>() + 1024);
+pub(super) const BYTES: usize = TABLES * (size_of::<DcTable>() + AcTable::BYTES + 1024);
 
 thread_local! {
     static DC: RefCell<Kept<DcTable>> = const { RefCell::new(Kept(Vec::new())) };

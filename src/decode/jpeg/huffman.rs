@@ -6,6 +6,8 @@
 //! and where they are short, of two coefficients at once. What is longer takes a second
 //! step.
 
+use std::cell::OnceCell;
+
 use super::bits::Bits;
 use super::block::{Places, Room};
 
@@ -52,7 +54,7 @@ pub(super) struct DcTable {
 /// holds, 4, and by how many places they go on; [`PASSED`] more, if the block ends there.
 pub(super) struct AcTable {
     entries: [u32; 1 << LOOK],
-    passes: [u16; 1 << LOOK],
+    passes: OnceCell<Box<[u16; 1 << LOOK]>>,
     codes: Codes,
 }
 
@@ -150,22 +152,21 @@ impl DcTable {
 }
 
 impl AcTable {
+    /// What a table takes at most.
+    pub(super) const BYTES: usize = size_of::<Self>() + size_of::<[u16; 1 << LOOK]>();
+
     pub(super) fn new(code: Code<'_>) -> Option<Self> {
         // Bits, advance and value of single ones; and those that the value is too long for.
         let mut single = [(0, 0, 0); 1 << LOOK];
         let mut long = [(0, 0); 1 << LOOK];
-        // Bits and advance of any that a look holds.
-        let mut lengths = [(0, 0); 1 << LOOK];
         let codes = Codes::new(code, |first, looks, length, symbol| {
             let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
             let looks = first..first + looks;
             long[looks.clone()].fill((symbol, length));
             if size == 0 && run < 15 {
-                lengths[looks.clone()].fill((length, END));
                 single[looks].fill((length, END as u32, 0));
             } else if size > 0 && length + size <= LOOK {
                 let spare = LOOK - length - size;
-                lengths[looks.clone()].fill((length + size, run as usize + 1));
                 for look in looks {
                     let value = extended(look as u32 >> spare & ((1 << size) - 1), size);
                     if i8::try_from(value).is_ok() {
@@ -174,19 +175,8 @@ impl AcTable {
                 }
             }
         })?;
-        let (mut entries, mut passes) = ([0; 1 << LOOK], [0; 1 << LOOK]);
-        for (look, (entry, pass)) in entries.iter_mut().zip(&mut passes).enumerate() {
-            let (mut passed, mut places) = (0, 0);
-            while places < PASSED {
-                // Behind what a look holds stand zeros, which are not the file's.
-                let (bits, on) = lengths[look << passed & ((1 << LOOK) - 1)];
-                if bits == 0 || passed + bits > LOOK {
-                    break;
-                }
-                passed += bits;
-                places += if on == END { PASSED } else { on };
-            }
-            *pass = (places << 4) as u16 | passed as u16;
+        let mut entries = [0; 1 << LOOK];
+        for (look, entry) in entries.iter_mut().enumerate() {
             let (bits, on, value) = single[look];
             let (more, further, other) = single[look << bits & ((1 << LOOK) - 1)];
             let (bits, further, other) = match bits + more {
@@ -201,7 +191,7 @@ impl AcTable {
                 bits | on << 4 | further << 10 | values
             };
         }
-        Some(AcTable { entries, passes, codes })
+        Some(AcTable { entries, passes: OnceCell::new(), codes })
     }
 
     /// The coefficients behind the one in place `at` (F.2.2.2), handed to `store` with
@@ -365,14 +355,40 @@ impl AcTable {
         passed
     }
 
+    /// Made only where blocks are passed over.
+    #[cold]
+    fn new_passes(&self) -> Box<[u16; 1 << LOOK]> {
+        let mut passes = Box::new([0; 1 << LOOK]);
+        for (look, pass) in passes.iter_mut().enumerate() {
+            let (mut passed, mut places) = (0, 0);
+            while places < PASSED {
+                // Behind what a look holds stand zeros, which are not the file's.
+                let entry = self.entries[look << passed & ((1 << LOOK) - 1)];
+                let (bits, on, further) = (entry & 15, first_advance(entry), second_advance(entry));
+                if bits == 0 || passed + bits > LOOK {
+                    break;
+                }
+                passed += bits;
+                places += match (on, further) {
+                    (END, _) => PASSED,
+                    (on, END) => on + PASSED,
+                    (on, further) => on + further,
+                };
+            }
+            *pass = (places << 4) as u16 | passed as u16;
+        }
+        passes
+    }
+
     /// Passes over what is behind the first coefficient.
     #[inline(always)]
     fn pass(&self, bits: &mut Bits<'_>) -> Option<()> {
+        let passes = self.passes.get_or_init(|| self.new_passes());
         let mut at = 0;
         loop {
             // As many as a refill is enough for.
             for _ in 0..4 {
-                let entry = usize::from(self.passes[bits.peek(LOOK) as usize]);
+                let entry = usize::from(passes[bits.peek(LOOK) as usize]);
                 let next = at + (entry >> 4);
                 // Coefficients may be followed by another block without a word only
                 // where they fill this one.
