@@ -24,7 +24,7 @@ fn all() -> Vec<Isa> {
 
 /// So many, but few for an interpreter.
 fn rounds(count: usize) -> std::ops::Range<usize> {
-    0..if cfg!(miri) { count.div_ceil(600) } else { count }
+    0..if cfg!(miri) { count.div_ceil(1500) } else { count }
 }
 
 /// Below `bound`.
@@ -149,7 +149,7 @@ fn short_ways_are_the_long_one() {
 #[test]
 fn lines_are_upsampled_and_coloured_alike_on_every_path() {
     let mut draws = Draws::new(&[4]);
-    for len in (1..200).step_by(if cfg!(miri) { 23 } else { 1 }) {
+    for len in (1..200).step_by(if cfg!(miri) { 61 } else { 1 }) {
         let [near, far, more] = [0; 3].map(|_| bytes(&mut draws, len));
         for isa in all() {
             for odd in 0..2 {
