@@ -7,7 +7,7 @@ use infeed::CauseKind;
 use infeed::decode::{Channels, StandardDecoder};
 use infeed_oracle::synthetic::{self, Kind};
 use infeed_oracle::turbo::{Encoding, SAMPLINGS, Turbo};
-use infeed_oracle::{Draws, decode, decode_reduced, part};
+use infeed_oracle::{Draws, decode, decode_reduced, is_baseline, part};
 
 const GREY: i32 = 3;
 
@@ -65,23 +65,6 @@ fn photographs() {
     }
     eprintln!("{count} photographs");
     assert!(count > 0);
-}
-
-/// Of several scans, or four components, another decoder's business.
-fn is_baseline(file: &[u8]) -> bool {
-    let mut at = 2;
-    let mut components = 0;
-    while let Some(&[0xff, marker, high, low, first]) = file.get(at..).and_then(|f| f.first_chunk())
-    {
-        match marker {
-            0xc0 | 0xc1 => components = file.get(at + 9).copied().unwrap_or(0),
-            0xc2 => return false,
-            0xda => return components == first && components != 4,
-            _ => {}
-        }
-        at += 2 + (usize::from(high) << 8 | usize::from(low));
-    }
-    false
 }
 
 #[test]
