@@ -118,7 +118,15 @@ fn compare(seed: u64, file: &[u8], whole: bool, counts: &Counts) -> Result<(), S
         _ if !is_baseline(file) => {}
         (Ok(pixels), None) => {
             if pixels != theirs.pixels {
-                return Err("other pixels".to_owned());
+                let differ = pixels.iter().zip(&theirs.pixels).enumerate();
+                let differ: Vec<_> = differ.filter(|(_, (ours, theirs))| ours != theirs).collect();
+                let (at, (ours, other)) = differ[0];
+                let (row, column) = (at / 3 / theirs.width, at / 3 % theirs.width);
+                let count = differ.len();
+                return Err(format!(
+                    "{count} other levels, the first in row {row}, column {column}: {ours} and \
+                     {other}"
+                ));
             }
             let region = Draws(!seed).region(theirs.width, theirs.height);
             let of = decode(strict, file, Channels::Rgb, Some(region));
