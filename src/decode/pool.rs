@@ -180,13 +180,14 @@ impl<T: Element> Worker<T> {
         let changed = self.augment.changes_pixels();
         let channels = (changed && !grey).then_some(Channels::Rgb);
         let mut opened = Opened::open(decoder, encoded, &self.limits, channels, grey)?;
+        if !changed {
+            let scaler = self.scaler.as_ref();
+            opened.reduce(self.transform.reduction(opened.form, sample.turn, scaler))?;
+        }
+        work.bytes = opened.form.bytes();
         if changed {
-            work.bytes = opened.form.bytes();
             return self.fill_changed(sample, opened, memory, work);
         }
-        let scaler = self.scaler.as_ref();
-        opened.reduce(self.transform.reduction(opened.form, sample.turn, scaler))?;
-        work.bytes = opened.form.bytes();
         let cache = self.cache.as_deref();
         let cache = cache.filter(|cache| cache.wants(index, path, encoded.fingerprint));
         match (self.scaler, cache) {

@@ -37,7 +37,8 @@ struct Direct {
 impl Appender {
     /// From `at` on, where about `bytes` are to come. `path` is where the file is now.
     pub(super) fn new(path: &Path, at: u64, bytes: u64) -> Self {
-        let direct = if bytes > BLOCK as u64 { Direct::open(path, at) } else { None };
+        let file = if bytes > BLOCK as u64 { open(path) } else { None };
+        let direct = file.map(|file| Direct::new(file, at));
         Appender { direct, hasher: Hasher::default(), at }
     }
 
@@ -99,10 +100,9 @@ impl Appender {
 }
 
 impl Direct {
-    fn open(path: &Path, at: u64) -> Option<Self> {
+    fn new(file: File, at: u64) -> Self {
         let start = (at % BLOCK as u64) as usize;
-        let buffer = || vec![0; BLOCK + ALIGNED];
-        open(path).map(|file| Direct { file, buffer: buffer(), start, end: start })
+        Direct { file, buffer: vec![0; BLOCK + ALIGNED], start, end: start }
     }
 
     /// Never empty.
@@ -216,9 +216,7 @@ mod tests {
         let file = File::create(&path).unwrap();
         let mut appender = Appender::new(&path, 128, bytes.len() as u64);
         // Not even open for writing.
-        let (start, buffer) = (128, vec![0; BLOCK + ALIGNED]);
-        appender.direct =
-            Some(Direct { file: File::open(&path).unwrap(), buffer, start, end: start });
+        appender.direct = Some(Direct::new(File::open(&path).unwrap(), 128));
         appender.write(&file, &bytes).unwrap();
         assert!(appender.direct.is_none());
         appender.flush(&file).unwrap();
@@ -235,8 +233,7 @@ mod tests {
         let mut appender = Appender::new(&path, 0, 9_000_000);
         // Always full.
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let buffer = vec![0; BLOCK + ALIGNED];
-        appender.direct = Some(Direct { file: full, buffer, start: 0, end: 0 });
+        appender.direct = Some(Direct::new(full, 0));
         let error = appender.write(&file, &bytes(9_000_000)).unwrap_err();
         assert!(is_full(&error), "{error}");
     }

@@ -37,30 +37,30 @@ impl Axis {
             let by = form.reduction.by;
             // Of the squares, which begin before the picture or with it.
             let from = if first_beyond { from + side.next_multiple_of(by) - side } else { from };
-            let start = from / by;
-            Axis {
-                start,
-                source: (from + len).div_ceil(by) - start,
-                offset: f64::from(from % by) / f64::from(by),
-                length: f64::from(len) / f64::from(by),
-                resized: 0,
-                first: 0,
-                count: 0,
-                mirrored: false,
-            }
+            let (start, part) = (from / by, |pixels: u32| f64::from(pixels) / f64::from(by));
+            (start, (from + len).div_ceil(by) - start, part(from % by), part(len))
         };
+        let (start, source, offset, length) = stretch(area.left, area.width, width, across);
         let x = Axis {
+            start,
+            source,
+            offset,
+            length,
             resized: resized.width,
             first: left,
             count: target.width,
             mirrored: flip,
-            ..stretch(area.left, area.width, width, across)
         };
+        let (start, source, offset, length) = stretch(area.top, area.height, height, down);
         let y = Axis {
+            start,
+            source,
+            offset,
+            length,
             resized: resized.height,
             first: top,
             count: target.height,
-            ..stretch(area.top, area.height, height, down)
+            mirrored: false,
         };
         (x, y)
     }

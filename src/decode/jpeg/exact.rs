@@ -56,9 +56,9 @@ impl Picture for Exact<'_> {
     }
 
     fn reduce(&mut self, by: u32) -> u32 {
-        let by = [8, 4, 2].into_iter().find(|of| by as usize >= *of).unwrap_or(1);
-        self.header.reduce(by);
-        by as u32
+        let by = [8, 4, 2].into_iter().find(|&of| by >= of).unwrap_or(1);
+        self.header.reduce(by as usize);
+        by
     }
 
     fn working_bytes(&self) -> u64 {

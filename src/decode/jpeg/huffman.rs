@@ -293,7 +293,7 @@ impl AcTable {
         before: &mut i32,
         block: &mut Room,
     ) -> Option<u32> {
-        // In registers.
+        // In registers, for which all has to be inlined: a closure may not be.
         let mut near = *bits;
         let last = match dc.coefficient(&mut near, before) {
             Some(()) => self.coefficients(0, &mut near, |at, value| places.store(at, value, block)),

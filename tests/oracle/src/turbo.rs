@@ -78,7 +78,7 @@ impl Turbo {
         self.by = by as usize;
     }
 
-    /// Width and height, before they are reduced.
+    /// Width and height as they come, divided or not.
     pub fn size(&mut self, file: &[u8]) -> Result<(usize, usize), String> {
         // SAFETY: the slice is as long as is said.
         let result = unsafe {
@@ -88,13 +88,12 @@ impl Turbo {
             return Err(self.error());
         }
         let [width, height] = [raw::TJPARAM_TJPARAM_JPEGWIDTH, raw::TJPARAM_TJPARAM_JPEGHEIGHT];
-        Ok((self.get(width), self.get(height)))
+        Ok((self.get(width).div_ceil(self.by), self.get(height).div_ceil(self.by)))
     }
 
     /// Decodes to RGB into `to`, which is as large; a warning, if there was one.
     pub fn decode_into(&mut self, file: &[u8], to: &mut [u8]) -> Result<Option<String>, String> {
         let (width, height) = self.size(file)?;
-        let (width, height) = (width.div_ceil(self.by), height.div_ceil(self.by));
         assert!(to.len() >= 3 * width * height, "too little room");
         let format = raw::TJPF_TJPF_RGB;
         // SAFETY: file and room are as long as is said and as was just checked.
@@ -118,7 +117,6 @@ impl Turbo {
     /// Decodes to RGB.
     pub fn decode(&mut self, file: &[u8]) -> Result<Decoded, String> {
         let (width, height) = self.size(file)?;
-        let (width, height) = (width.div_ceil(self.by), height.div_ceil(self.by));
         let mut pixels = vec![0; 3 * width * height];
         let warning = self.decode_into(file, &mut pixels)?;
         Ok(Decoded { width, height, pixels, warning })
