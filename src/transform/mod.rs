@@ -31,8 +31,6 @@ use std::fmt;
 use antialias::{Antialias, Kernel};
 use axis::Axis;
 use bilinear::Bilinear;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use kernel::store_pixels;
 pub(crate) use kernel::{Isa, interleave};
 use kernel::{Scale, Scales};
 use separable::{Progress, refill, region};

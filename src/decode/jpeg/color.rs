@@ -1,35 +1,41 @@
 //! Samples to pixels: upsampling as libjpeg's "fancy" method has it, a triangle filter
 //! whose rounding alternates, and YCbCr to RGB (ITU-T T.871, 7) with libjpeg's constants
-//! of 16 bits.
+//! of 16 bits. Written so that a compiler has all that is done in wide registers.
 
-use std::ops::Range;
-
-/// Twice as many samples, each three parts the nearer and one the further one; of
-/// these `samples` of `from`. The last is written once if `to` is odd.
-pub(super) fn double(from: &[u8], samples: Range<usize>, to: &mut [u8]) {
-    let last = from.len() - 1;
-    let sample = |i: usize| u32::from(from[i]);
-    for (i, to) in samples.clone().zip(to.chunks_mut(2).skip(samples.start)) {
-        let near = 3 * sample(i);
-        let pair = [
-            if i == 0 { sample(0) } else { (near + sample(i - 1) + 1) >> 2 },
-            if i == last { sample(last) } else { (near + sample(i + 1) + 2) >> 2 },
-        ];
-        to.copy_from_slice(&pair.map(|level| level as u8)[..to.len()]);
-    }
+/// Twice as many samples in both directions, each three parts the nearer and one the
+/// further one; of lines, `near` counts three times. The last is written once if `to` is
+/// odd.
+#[inline(always)]
+pub(super) fn double_between(near: &[u8], far: &[u8], to: &mut [u8]) {
+    pairs(near, far, [8, 7], to);
 }
 
-/// The same in both directions: of rows, `near` counts three times.
-pub(super) fn double_between(near: &[u8], far: &[u8], samples: Range<usize>, to: &mut [u8]) {
+/// The same along a line.
+#[inline(always)]
+pub(super) fn double(from: &[u8], to: &mut [u8]) {
+    // Four times a sum and its rounding, by 1 or 2 of 4.
+    pairs(from, from, [4, 8], to);
+}
+
+#[inline(always)]
+fn pairs(near: &[u8], far: &[u8], rounding: [u16; 2], to: &mut [u8]) {
+    let pair = |near: [u8; 3], far: [u8; 3]| {
+        let sum = |i: usize| 3 * u16::from(near[i]) + u16::from(far[i]);
+        let this = 3 * sum(1);
+        [this + sum(0) + rounding[0], this + sum(2) + rounding[1]].map(|sum| (sum >> 4) as u8)
+    };
+    let middle = near.windows(3).zip(far.windows(3));
+    let middle_to = to.get_mut(2..).unwrap_or_default().as_chunks_mut::<2>().0;
+    for ((near, far), to) in middle.zip(middle_to) {
+        *to = pair([near[0], near[1], near[2]], [far[0], far[1], far[2]]);
+    }
+    // At an end the outer one is as the last.
     let last = near.len() - 1;
-    let sum = |i: usize| 3 * u32::from(near[i]) + u32::from(far[i]);
-    for (i, to) in samples.clone().zip(to.chunks_mut(2).skip(samples.start)) {
-        let this = 3 * sum(i);
-        let pair = [
-            (this + sum(if i == 0 { 0 } else { i - 1 }) + 8) >> 4,
-            (this + sum(if i == last { last } else { i + 1 }) + 7) >> 4,
-        ];
-        to.copy_from_slice(&pair.map(|level| level as u8)[..to.len()]);
+    for at in [0, last] {
+        let three = |line: &[u8]| [at.saturating_sub(1), at, last.min(at + 1)].map(|i| line[i]);
+        for (to, level) in to[2 * at..].iter_mut().zip(pair(three(near), three(far))) {
+            *to = level;
+        }
     }
 }
 
@@ -47,21 +53,26 @@ pub(super) fn repeat(from: &[u8], times: usize, to: &mut [u8]) {
     }
 }
 
-/// Constants of 16 bits: 1.402, 0.34414, 0.71414, 1.772.
-const CR_RED: i32 = 91_881;
-const CB_GREEN: i32 = 22_554;
-const CR_GREEN: i32 = 46_802;
-const CB_BLUE: i32 = 116_130;
-const HALF: i32 = 1 << 15;
+/// Constants of 16 bits: 1.402 less 1, 1.772 less 2, -0.34414, 1 less 0.71414.
+const CR_RED: i16 = 26_345;
+const CB_BLUE: i16 = -14_942;
+const CB_GREEN: i16 = -22_554;
+const CR_GREEN: i16 = 18_734;
 
-/// A row of YCbCr to RGB, `[pixel, 3]`.
-pub(super) fn rgb([luma, cb, cr]: [&[u8]; 3], to: &mut [u8]) {
-    let chroma = cb.iter().zip(cr);
-    for ((to, &y), (&cb, &cr)) in to.as_chunks_mut::<3>().0.iter_mut().zip(luma).zip(chroma) {
-        let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
-        let red = y + ((CR_RED * cr + HALF) >> 16);
-        let green = y + ((-CB_GREEN * cb - CR_GREEN * cr + HALF) >> 16);
-        let blue = y + ((CB_BLUE * cb + HALF) >> 16);
-        *to = [red, green, blue].map(|level| level.clamp(0, 255) as u8);
+/// YCbCr to RGB, lines of each.
+#[inline(always)]
+pub(super) fn rgb<const N: usize>([luma, cb, cr]: [&[u8]; 3], to: &mut [[u8; N]; 3]) {
+    let [red, green, blue] = to;
+    let to = red.iter_mut().zip(green).zip(blue);
+    for ((((red, green), blue), &y), (&cb, &cr)) in to.zip(luma).zip(cb.iter().zip(cr)) {
+        let (y, cb, cr) = (i16::from(y), i16::from(cb) - 128, i16::from(cr) - 128);
+        let product = |a: i16, b: i16| i32::from(a) * i32::from(b);
+        // Half of twice a product's upper 16 bits, and both rounded.
+        let upper = |a: i16, b: i16| ((product(2 * a, b) >> 16) as i16 + 1) >> 1;
+        let level = |sum: i16| sum.clamp(0, 255) as u8;
+        *red = level(y + cr + upper(cr, CR_RED));
+        *blue = level(y + 2 * cb + upper(cb, CB_BLUE));
+        let sum = product(cb, CB_GREEN) + product(cr, CR_GREEN) + (1 << 15);
+        *green = level(y - cr + (sum >> 16) as i16);
     }
 }

@@ -180,7 +180,7 @@ struct Scan<'h, 'm> {
     planes: Vec<Plane<'h>>,
     /// Of these, as many are transformed.
     used: usize,
-    samples: Samples<'m>,
+    samples: Samples<'h, 'm>,
     restart_interval: u32,
     /// Units to the next restart marker, and its number.
     units_left: u32,

@@ -1,6 +1,7 @@
 //! What a file says before its image data (ITU-T T.81, annex B), as far as this decoder
 //! takes it: one scan of Huffman-coded sequential data, 8 bits, one or three components.
 
+use super::block::{Block, by_rows};
 use super::huffman::Code;
 use super::markers::{APP0, APP1, APP14, DHT, DQT, DRI, Found, SOS, Segment, Segments};
 
@@ -31,8 +32,7 @@ pub(super) struct Component<'a> {
     pub(super) v: usize,
     /// Samples of a side of its blocks.
     pub(super) side: usize,
-    /// In zigzag order.
-    pub(super) quantisers: [u16; 64],
+    pub(super) quantisers: Block,
     pub(super) dc: Code<'a>,
     pub(super) ac: Code<'a>,
 }
@@ -143,19 +143,20 @@ impl<'a> Header<'a> {
 }
 
 /// B.2.4.1.
-fn read_quantisers(mut body: &[u8], to: &mut [Option<[u16; 64]>; 4]) -> Option<()> {
+fn read_quantisers(mut body: &[u8], to: &mut [Option<Block>; 4]) -> Option<()> {
     while let Some((&first, rest)) = body.split_first() {
         let to = to.get_mut(usize::from(first & 15))?;
         body = match first >> 4 {
             0 => {
                 let (values, rest) = rest.split_first_chunk::<64>()?;
-                *to = Some(values.map(u16::from));
+                *to = Some(by_rows(&values.map(u16::from)));
                 rest
             }
             1 => {
                 let (values, rest) = rest.split_first_chunk::<128>()?;
                 let values = values.as_chunks::<2>().0;
-                *to = Some(std::array::from_fn(|i| u16::from_be_bytes(values[i])));
+                let value = |i: usize| u16::from_be_bytes(values[i]);
+                *to = Some(by_rows(&std::array::from_fn(value)));
                 rest
             }
             _ => return None,
@@ -207,7 +208,7 @@ fn color(frame: &Frame<'_>, jfif: bool, adobe: Option<u8>) -> Option<Color> {
 fn components<'a>(
     frame: &Frame<'_>,
     scan: &[u8],
-    quantisers: &[Option<[u16; 64]>; 4],
+    quantisers: &[Option<Block>; 4],
     codes: &[[Option<Code<'a>>; 4]; 2],
 ) -> Option<Vec<Component<'a>>> {
     let (&count, rest) = scan.split_first()?;

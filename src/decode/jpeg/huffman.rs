@@ -9,7 +9,7 @@
 use std::cell::OnceCell;
 
 use super::bits::Bits;
-use super::block::{Places, Room};
+use super::block::{PLACES, Room};
 
 /// Bits of a look.
 const LOOK: u32 = 11;
@@ -281,26 +281,25 @@ impl AcTable {
         }
     }
 
-    /// A block's coefficients, each times its quantiser to its place; `block` is clear,
-    /// `before` the DC coefficient of the last one. The place of the last one in
-    /// zigzag order; `None` if that is no block.
+    /// A block's coefficients, each to its place; `block` is clear, `before` the DC
+    /// coefficient of the last one. The place of the last one in zigzag order; `None` if
+    /// that is no block.
     #[inline(always)]
     pub(super) fn block(
         &self,
         dc: &DcTable,
         bits: &mut Bits<'_>,
-        places: &Places,
         before: &mut i32,
         block: &mut Room,
     ) -> Option<u32> {
         // In registers, for which all has to be inlined: a closure may not be.
         let mut near = *bits;
         let last = match dc.coefficient(&mut near, before) {
-            Some(()) => self.coefficients(0, &mut near, |at, value| places.store(at, value, block)),
+            Some(()) => self.coefficients(0, &mut near, |at, value| store(at, value, block)),
             None => None,
         };
         *bits = near;
-        block[0] = places.dc(*before);
+        block[0] = *before as i16;
         last
     }
 
@@ -310,7 +309,6 @@ impl AcTable {
         &self,
         dc: &DcTable,
         bits: &mut Bits<'_>,
-        places: &Places,
         before: &mut i32,
         block: &mut Room,
     ) -> u32 {
@@ -326,7 +324,7 @@ impl AcTable {
         };
         let size = symbol(&dc.codes, bits);
         *before = before.wrapping_add(value(size, bits));
-        block[0] = places.dc(*before);
+        block[0] = *before as i16;
         let (mut at, mut last) = (0, 0);
         while at < 63 {
             let symbol = symbol(&self.codes, bits);
@@ -336,7 +334,7 @@ impl AcTable {
                 (run, size) => {
                     at += run + 1;
                     last = at.min(63);
-                    places.store(last as usize, value(size, bits), block);
+                    store(last as usize, value(size, bits), block);
                 }
             }
         }
@@ -405,6 +403,12 @@ impl AcTable {
             bits.refill();
         }
     }
+}
+
+/// A coefficient, number `at` in zigzag order, to its place.
+#[inline(always)]
+fn store(at: usize, value: i32, block: &mut Room) {
+    block[usize::from(PLACES[at & 63])] = value as i16;
 }
 
 /// By how many places the first coefficient of an entry goes on.

@@ -5,7 +5,7 @@
 //! Values of 16 bits wrap and saturate where libjpeg-turbo's SIMD code has them do so,
 //! which shows only with coefficients that no picture has.
 
-use super::block::Block;
+use super::block::Coefficients;
 
 /// Fractional bits of the constants.
 pub(super) const BITS: u32 = 13;
@@ -60,44 +60,9 @@ pub(super) mod constants {
 }
 
 /// A block's samples into a plane, of which `to` begins at the first one.
-pub(super) fn whole(block: &Block, to: &mut [u8], stride: usize) {
-    let mut columns = [[0_i16; 8]; 8];
-    for column in 0..8 {
-        let sums = sums(std::array::from_fn(|row| block[8 * row + column]));
-        for (row, sum) in columns.iter_mut().zip(sums) {
-            row[column] = saturated(sum, BITS - KEPT);
-        }
-    }
-    for (row, to) in columns.into_iter().zip(to.chunks_mut(stride)) {
-        to[..8].copy_from_slice(&levels(row));
-    }
-}
-
-/// The same of a block with nothing below its first row: all rows are the same.
-pub(super) fn flat(block: &Block, to: &mut [u8], stride: usize) {
-    let row = levels(std::array::from_fn(|column| block[column] << KEPT));
-    for to in to.chunks_mut(stride).take(8) {
-        to[..8].copy_from_slice(&row);
-    }
-}
-
-/// Whether nothing is below the first row, and there so much that [`flat`] wraps where
-/// [`whole`] saturates. Behind `last` in zigzag order nothing is, and there something,
-/// which may have become nothing in 16 bits.
-pub(super) fn is_wild_and_flat(block: &Block, last: u32) -> bool {
-    // The places of the first row in zigzag order.
-    const FIRST_ROW: u64 = 1 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 14 | 1 << 15 | 1 << 27 | 1 << 28;
-    let (first, rest) = block.split_at(8);
-    let wild = || first.iter().any(|&value| !(-0x2000..0x2000).contains(&value));
-    FIRST_ROW >> last & 1 == 1 && wild() && rest.iter().all(|&value| value == 0)
-}
-
-/// The same of a block with nothing but its first coefficient.
-pub(super) fn constant(dc: i16, to: &mut [u8], stride: usize, side: usize) {
-    let level = level((i32::from(dc << KEPT)) << BITS);
-    for to in to.chunks_mut(stride).take(side) {
-        to[..side].fill(level);
-    }
+#[inline(always)]
+pub(super) fn whole(block: Coefficients<'_>, to: &mut [u8], stride: usize) {
+    transformed(block, sums, 0, to, stride);
 }
 
 /// Fewer samples of a block: 4 x 4, each the mean of four of [`whole`] before rounding.
@@ -105,43 +70,66 @@ pub(super) fn constant(dc: i16, to: &mut [u8], stride: usize, side: usize) {
 /// their distance: so its coefficient is as good as scaled by that, of which nothing is
 /// left of number 4.
 #[inline(always)]
-pub(super) fn half(block: &Block, to: &mut [u8], stride: usize) {
-    let (rows, _) = block.as_chunks::<8>();
-    let mut columns = [[0_i16; 8]; 4];
-    for column in 0..8 {
-        let sums = half_sums(std::array::from_fn(|row| rows[row][column]));
-        for (row, sum) in columns.iter_mut().zip(sums) {
-            row[column] = saturated(sum, BITS - KEPT + 1);
-        }
-    }
-    let sums: [[i32; 4]; 4] = columns.map(half_sums);
-    for (sums, to) in sums.into_iter().zip(to.chunks_mut(stride)) {
-        // One bit more than a whole block's.
-        to[..4].copy_from_slice(&sums.map(|sum| level(sum >> 1)));
-    }
+pub(super) fn half(block: Coefficients<'_>, to: &mut [u8], stride: usize) {
+    transformed(block, half_sums, 1, to, stride);
 }
 
 /// And 2 x 2, each the mean of sixteen.
-pub(super) fn quarter(block: &Block, to: &mut [u8], stride: usize) {
-    let (rows, _) = block.as_chunks::<8>();
-    let mut columns = [[0_i16; 8]; 2];
-    for column in [0, 1, 3, 5, 7] {
-        let sums = quarter_sums(std::array::from_fn(|row| rows[row][column]));
+#[inline(always)]
+pub(super) fn quarter(block: Coefficients<'_>, to: &mut [u8], stride: usize) {
+    transformed(block, quarter_sums, 2, to, stride);
+}
+
+/// Columns and then rows, of which `sums` have so many bits `more`.
+#[inline(always)]
+fn transformed<const SIDE: usize>(
+    block: Coefficients<'_>,
+    sums: impl Fn([i16; 8]) -> [i32; SIDE],
+    more: u32,
+    to: &mut [u8],
+    stride: usize,
+) {
+    let mut columns = [[0_i16; 8]; SIDE];
+    for column in 0..8 {
+        let sums = sums(std::array::from_fn(|row| block.at(8 * row + column)));
         for (row, sum) in columns.iter_mut().zip(sums) {
-            row[column] = saturated(sum, BITS - KEPT + 2);
+            row[column] = saturated(sum, BITS - KEPT + more);
         }
     }
-    for (row, to) in columns.into_iter().zip(to.chunks_mut(stride)) {
-        to[..2].copy_from_slice(&quarter_sums(row).map(|sum| level(sum >> 2)));
+    let lines = columns.map(sums);
+    for (line, to) in lines.into_iter().zip(to.chunks_mut(stride)) {
+        to[..SIDE].copy_from_slice(&line.map(|sum| level(sum >> more)));
     }
 }
 
-fn levels(row: [i16; 8]) -> [u8; 8] {
-    sums(row).map(level)
+/// The same of a block with nothing below its first row: all rows are the same.
+pub(super) fn flat(block: Coefficients<'_>, to: &mut [u8], stride: usize) {
+    let row = sums(std::array::from_fn(|column| block.at(column) << KEPT)).map(level);
+    for to in to.chunks_mut(stride).take(8) {
+        to[..8].copy_from_slice(&row);
+    }
+}
+
+/// Whether that is a block whose last coefficient in zigzag order is `last`: not only the
+/// short way, but with extreme coefficients another one, which wraps where [`whole`]
+/// saturates.
+#[inline(always)]
+pub(super) fn is_flat(block: Coefficients<'_>, last: u32) -> bool {
+    // The places of the first row in zigzag order.
+    const FIRST_ROW: u64 = 1 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 14 | 1 << 15 | 1 << 27 | 1 << 28;
+    FIRST_ROW >> last & 1 == 1 && block.values[8..].iter().all(|&value| value == 0)
+}
+
+/// The same of a block with nothing but its first coefficient.
+pub(super) fn constant(block: Coefficients<'_>, to: &mut [u8], stride: usize, side: usize) {
+    let level = level((i32::from(block.at(0) << KEPT)) << BITS);
+    for to in to.chunks_mut(stride).take(side) {
+        to[..side].fill(level);
+    }
 }
 
 /// From -128..128 with 18 more bits.
-pub(super) fn level(sum: i32) -> u8 {
+fn level(sum: i32) -> u8 {
     let whole = saturated(sum, BITS + KEPT + 3).clamp(-128, 127);
     (whole + 128) as u8
 }
@@ -156,6 +144,7 @@ fn pair(a: i16, b: i16, by: [i16; 2]) -> i32 {
 }
 
 /// One column or row.
+#[inline(always)]
 fn sums(x: [i16; 8]) -> [i32; 8] {
     use constants::*;
     let outer = pair(x[2], x[6], EVEN_OUTER);
@@ -203,6 +192,7 @@ fn half_sums(x: [i16; 8]) -> [i32; 4] {
 }
 
 /// Of a quarter, four times as large.
+#[inline(always)]
 fn quarter_sums(x: [i16; 8]) -> [i32; 2] {
     let (first, odd) = (i32::from(x[0]) << (BITS + 2), odd(x, constants::QUARTER));
     [first.wrapping_add(odd), first.wrapping_sub(odd)]

@@ -1,76 +1,54 @@
 //! The loops over bits and samples for each instruction set, chosen at run time. All
 //! give the same to the bit.
+//!
+//! But for the transform they are the same code, compiled once more: the compiler has
+//! shifts by any register where there are BMI's, and wide registers where there are AVX2's.
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
-use super::bits::Bits;
-use super::block::{Block, Places, Room};
-use super::huffman::{AcTable, DcTable};
+use super::block::Coefficients;
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::{color, idct};
-use crate::transform::Isa;
+use crate::transform::{Isa, interleave};
 
-/// The coefficients of a block, see [`AcTable::block`].
-#[inline]
-pub(super) fn block(
-    isa: Isa,
-    tables: (&DcTable, &AcTable),
-    bits: &mut Bits<'_>,
-    places: &Places,
-    before: &mut i32,
-    block: &mut Room,
-) -> Option<u32> {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::block(tables, bits, places, before, block),
-        _ => plain_block(tables, bits, places, before, block),
-    }
+/// What `$work` is, compiled for these instructions. It stands there twice, so that each is
+/// inlined into the function that says for which: code of its own would be for any machine.
+macro_rules! compiled {
+    ($isa:expr, $work:expr) => {
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            $crate::transform::Isa::Avx2 => super::avx2::compiled(|| $work),
+            _ => super::kernel::plainly(|| $work),
+        }
+    };
 }
+pub(super) use compiled;
 
 /// On its own: among other code its variables would not all be in registers.
 #[inline(never)]
-fn plain_block(
-    (dc, ac): (&DcTable, &AcTable),
-    bits: &mut Bits<'_>,
-    places: &Places,
-    before: &mut i32,
-    block: &mut Room,
-) -> Option<u32> {
-    ac.block(dc, bits, places, before, block)
-}
-
-/// Passes over a block, see [`AcTable::skip`].
-#[inline]
-pub(super) fn skip(
-    isa: Isa,
-    tables: (&DcTable, &AcTable),
-    bits: &mut Bits<'_>,
-    before: &mut i32,
-) -> Option<()> {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::skip(tables, bits, before),
-        _ => tables.1.skip(tables.0, bits, before),
-    }
+pub(super) fn plainly<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }
 
 /// A block to fewer samples, see [`idct::half`] and [`idct::quarter`].
-pub(super) fn reduced(isa: Isa, block: &Block, to: &mut [u8], stride: usize, side: usize) {
-    match (isa, side) {
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2, 2) => avx2::quarter(block, to, stride),
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2, _) => avx2::half(block, to, stride),
-        (_, 2) => idct::quarter(block, to, stride),
-        _ => idct::half(block, to, stride),
+pub(super) fn reduced(
+    isa: Isa,
+    block: Coefficients<'_>,
+    to: &mut [u8],
+    stride: usize,
+    side: usize,
+) {
+    match side {
+        2 => compiled!(isa, idct::quarter(block, to, stride)),
+        _ => compiled!(isa, idct::half(block, to, stride)),
     }
 }
 
 /// Two blocks to samples: where each begins in `to`, and the length of lines there.
 pub(super) fn whole(
     isa: Isa,
-    blocks: [&Block; 2],
+    blocks: [Coefficients<'_>; 2],
     to: &mut [u8],
     at: [usize; 2],
     strides: [usize; 2],
@@ -85,8 +63,8 @@ pub(super) fn whole(
 }
 
 fn each(
-    whole: fn(&Block, &mut [u8], usize),
-    blocks: [&Block; 2],
+    whole: fn(Coefficients<'_>, &mut [u8], usize),
+    blocks: [Coefficients<'_>; 2],
     to: &mut [u8],
     at: [usize; 2],
     strides: [usize; 2],
@@ -98,38 +76,25 @@ fn each(
 
 /// See [`color::double`].
 pub(super) fn double(isa: Isa, from: &[u8], to: &mut [u8]) {
-    // The ends are other than what is between, and plain.
-    let done = match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::double(from, to),
-        #[cfg(target_arch = "aarch64")]
-        Isa::Neon => neon::double(from, to),
-        Isa::Portable => 1,
-    };
-    color::double(from, 0..1, to);
-    color::double(from, done..from.len(), to);
+    compiled!(isa, color::double(from, to));
 }
 
 /// See [`color::double_between`].
 pub(super) fn double_between(isa: Isa, near: &[u8], far: &[u8], to: &mut [u8]) {
-    let done = match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::double_between(near, far, to),
-        #[cfg(target_arch = "aarch64")]
-        Isa::Neon => neon::double_between(near, far, to),
-        Isa::Portable => 1,
-    };
-    color::double_between(near, far, 0..1, to);
-    color::double_between(near, far, done..near.len(), to);
+    compiled!(isa, color::double_between(near, far, to));
 }
 
-/// See [`color::rgb`].
+/// A row of YCbCr to RGB, `[pixel, 3]`; see [`color::rgb`].
 pub(super) fn rgb(isa: Isa, planes: [&[u8]; 3], to: &mut [u8]) {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::rgb(planes, to),
-        #[cfg(target_arch = "aarch64")]
-        Isa::Neon => neon::rgb(planes, to),
-        Isa::Portable => color::rgb(planes, to),
+    const CHUNK: usize = 128;
+    let (mut levels, width) = ([[0; CHUNK]; 3], to.len() / 3);
+    let len = CHUNK.min(width);
+    for at in (0..width).step_by(CHUNK) {
+        // The last one begins earlier, that it may be as long.
+        let at = at.min(width - len);
+        let planes = planes.map(|plane| &plane[at..at + len]);
+        compiled!(isa, color::rgb(planes, &mut levels));
+        let levels = levels.each_ref().map(|levels| &levels[..len]);
+        interleave(isa, levels, &mut to[3 * at..3 * (at + len)]);
     }
 }

@@ -12,6 +12,7 @@ use super::markers::{Frame, Survey};
 use super::orientation;
 use crate::config::{Limits, Size};
 use crate::error::{Cause, CauseKind};
+use crate::fence::fence;
 
 /// An opened file.
 pub(super) struct Library<'a> {
@@ -95,7 +96,8 @@ fn decode(
     decoder.decode_headers().map_err(cause)?;
     // Not before: in headers, strictness refuses harmless oddities.
     decoder.set_options(options.set_strict_mode(strict));
-    decoder.decode_into(out).map_err(cause)
+    // It panics on a few files that are no pictures.
+    fence(|| decoder.decode_into(out))?.map_err(cause)
 }
 
 impl Picture for Library<'_> {

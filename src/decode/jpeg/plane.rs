@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::bits::Bits;
-use super::block::{Places, Room, block_of};
+use super::block::{Block, Coefficients, Room};
 use super::header::{Component, Header};
 use super::huffman::{AcTable, DcTable};
-use super::{cache, color, idct, kernel};
+use super::kernel::{self, compiled};
+use super::{cache, color, idct};
 use crate::error::Cause;
 use crate::transform::Isa;
 
@@ -16,7 +17,6 @@ use crate::transform::Isa;
 /// those above.
 pub(super) struct Plane<'h> {
     component: &'h Component<'h>,
-    places: Places,
     dc: Rc<DcTable>,
     ac: Rc<AcTable>,
     upsampling: Upsampling,
@@ -75,7 +75,6 @@ impl<'h> Plane<'h> {
             let block = |i: usize| start + (1 + i / h * side) * stride + i % h * side;
             let plane = Plane {
                 component,
-                places: Places::new(&component.quantisers),
                 dc: cache::dc(dc)?,
                 ac: cache::ac(ac)?,
                 upsampling: Upsampling::new(shares, width, header.side > 1),
@@ -120,29 +119,38 @@ impl<'h> Plane<'h> {
         &mut self,
         unit: usize,
         bits: &mut Bits<'_>,
-        samples: &mut Samples<'_>,
+        samples: &mut Samples<'h, '_>,
     ) -> Option<()> {
-        let (isa, side) = (samples.isa, self.component.side);
-        self.blocks(unit, samples, |(dc, ac), places, before, block| match side {
-            // Nothing but the mean is looked at.
-            1 => kernel::skip(isa, (dc, ac), bits, before).map(|()| {
-                block[0] = places.dc(*before);
-                0
-            }),
-            _ => kernel::block(isa, (dc, ac), bits, places, before, block),
-        })
+        compiled!(
+            samples.isa,
+            match self.component.side {
+                // Nothing but the mean is looked at.
+                1 => self.blocks(unit, samples, |(dc, ac), before, block| {
+                    ac.skip(dc, bits, before)?;
+                    block[0] = *before as i16;
+                    Some(0)
+                }),
+                _ => self.blocks(unit, samples, |(dc, ac), before, block| ac
+                    .block(dc, bits, before, block)),
+            }
+        )
     }
 
     /// The blocks of a unit, whatever the bits are.
-    pub(super) fn any_unit(&mut self, unit: usize, bits: &mut Bits<'_>, samples: &mut Samples<'_>) {
-        self.blocks(unit, samples, |(dc, ac), places, before, block| {
-            Some(ac.any_block(dc, bits, places, before, block))
+    pub(super) fn any_unit(
+        &mut self,
+        unit: usize,
+        bits: &mut Bits<'_>,
+        samples: &mut Samples<'h, '_>,
+    ) {
+        self.blocks(unit, samples, |(dc, ac), before, block| {
+            Some(ac.any_block(dc, bits, before, block))
         });
     }
 
     /// The blocks of a unit that is not there: grey.
-    pub(super) fn no_unit(&mut self, unit: usize, samples: &mut Samples<'_>) {
-        self.blocks(unit, samples, |_, _, _, _| Some(0));
+    pub(super) fn no_unit(&mut self, unit: usize, samples: &mut Samples<'h, '_>) {
+        self.blocks(unit, samples, |_, _, _| Some(0));
     }
 
     /// Samples of the blocks of a unit, of which `read` gives the coefficients and the
@@ -151,28 +159,29 @@ impl<'h> Plane<'h> {
     fn blocks(
         &mut self,
         unit: usize,
-        samples: &mut Samples<'_>,
-        mut read: impl FnMut((&DcTable, &AcTable), &Places, &mut i32, &mut Room) -> Option<u32>,
+        samples: &mut Samples<'h, '_>,
+        mut read: impl FnMut((&DcTable, &AcTable), &mut i32, &mut Room) -> Option<u32>,
     ) -> Option<()> {
-        let Plane { component, places, dc, ac, dc_before, starts, stride, .. } = self;
-        let Component { h, side, .. } = **component;
+        let Plane { component, dc, ac, dc_before, starts, stride, .. } = self;
+        let Component { h, side, quantisers, .. } = *component;
         for start in starts {
-            let last = read((dc, ac), places, dc_before, samples.block())?;
-            samples.take(last, *start + side * h * unit, *stride, side);
+            let last = read((dc, ac), dc_before, samples.block())?;
+            samples.take(last, quantisers, *start + side * h * unit, *stride, *side);
         }
         Some(())
     }
 
     /// Passes over the blocks of a unit.
     pub(super) fn skip(&mut self, bits: &mut Bits<'_>, isa: Isa) -> Option<()> {
-        for _ in 0..self.component.h * self.component.v {
-            kernel::skip(isa, (&self.dc, &self.ac), bits, &mut self.dc_before)?;
-        }
-        Some(())
+        let blocks = self.starts.iter();
+        compiled!(
+            isa,
+            blocks.clone().try_for_each(|_| self.ac.skip(&self.dc, bits, &mut self.dc_before))
+        )
     }
 
     /// Makes ready for the next row of units.
-    pub(super) fn keep_last_line(&self, samples: &mut Samples<'_>) {
+    pub(super) fn keep_last_line(&self, samples: &mut Samples<'h, '_>) {
         let Component { v, side, .. } = *self.component;
         let last = self.start + side * v * self.stride;
         samples.memory.copy_within(last..last + self.stride, self.start);
@@ -185,7 +194,7 @@ impl<'h> Plane<'h> {
         y: usize,
         unit_row: usize,
         columns: Range<usize>,
-        samples: &'m Samples<'_>,
+        samples: &'m Samples<'_, '_>,
         to: &'m mut [u8],
     ) -> &'m [u8] {
         let (across, down) = self.shares;
@@ -215,21 +224,21 @@ impl<'h> Plane<'h> {
 
 /// The samples of all planes, and a block that waits for another one: they are
 /// transformed in pairs.
-pub(super) struct Samples<'m> {
+pub(super) struct Samples<'h, 'm> {
     memory: &'m mut [u8],
     blocks: [Room; 2],
-    /// Where the first one begins, and the length of lines there.
-    waiting: Option<(usize, usize)>,
+    /// The first one's quantisers, where it begins, and the length of lines there.
+    waiting: Option<(&'h Block, usize, usize)>,
     isa: Isa,
 }
 
-impl<'m> Samples<'m> {
+impl<'h, 'm> Samples<'h, 'm> {
     pub(super) fn new(memory: &'m mut [u8], isa: Isa) -> Self {
         Samples { memory, blocks: [[0; 256]; 2], waiting: None, isa }
     }
 
     /// A clear block.
-    #[inline]
+    #[inline(always)]
     fn block(&mut self) -> &mut Room {
         let block = &mut self.blocks[usize::from(self.waiting.is_some())];
         block[..64].fill(0);
@@ -239,23 +248,18 @@ impl<'m> Samples<'m> {
     /// Takes that block, which now has coefficients up to the `last` in zigzag order,
     /// begins at `at` and becomes samples of so many a `side`.
     #[inline]
-    fn take(&mut self, last: u32, at: usize, stride: usize, side: usize) {
+    fn take(&mut self, last: u32, quantisers: &'h Block, at: usize, stride: usize, side: usize) {
         let Samples { memory, blocks, waiting, isa } = self;
-        let block = block_of(&blocks[usize::from(waiting.is_some())]);
-        match (last, *waiting) {
-            _ if last == 0 || side == 1 => {
-                idct::constant(block[0], &mut memory[at..], stride, side);
-            }
+        // The second one is beside the first.
+        let block = Coefficients::new(&blocks[usize::from(waiting.is_some())], quantisers);
+        match *waiting {
+            _ if last == 0 || side == 1 => idct::constant(block, &mut memory[at..], stride, side),
             _ if side < 8 => kernel::reduced(*isa, block, &mut memory[at..], stride, side),
-            // The second one is beside the first.
-            (1, _) => idct::flat(block, &mut memory[at..], stride),
-            _ if idct::is_wild_and_flat(block, last) => {
-                idct::flat(block, &mut memory[at..], stride)
-            }
-            (_, None) => *waiting = Some((at, stride)),
-            (_, Some((other, other_stride))) => {
+            _ if idct::is_flat(block, last) => idct::flat(block, &mut memory[at..], stride),
+            None => *waiting = Some((quantisers, at, stride)),
+            Some((first, other, other_stride)) => {
                 *waiting = None;
-                let blocks = blocks.each_ref().map(block_of);
+                let blocks = [Coefficients::new(&blocks[0], first), block];
                 kernel::whole(*isa, blocks, memory, [other, at], [other_stride, stride]);
             }
         }
@@ -272,8 +276,9 @@ impl<'m> Samples<'m> {
 
     /// Transforms what still waits.
     pub(super) fn finish(&mut self) {
-        if let Some((at, stride)) = self.waiting.take() {
-            idct::whole(block_of(&self.blocks[0]), &mut self.memory[at..], stride);
+        if let Some((quantisers, at, stride)) = self.waiting.take() {
+            let block = Coefficients::new(&self.blocks[0], quantisers);
+            idct::whole(block, &mut self.memory[at..], stride);
         }
     }
 }

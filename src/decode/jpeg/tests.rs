@@ -3,11 +3,12 @@
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::bits::Bits;
-use super::block::{Block, Places};
+use super::block::{Block, Coefficients};
 use super::exact::Exact;
 use super::header::Header;
 use super::huffman::{AcTable, Code, DcTable};
-use super::{color, idct, kernel};
+use super::idct;
+use super::kernel::{self, compiled};
 use crate::config::Size;
 use crate::decode::{Channels, Picture, Region};
 use crate::random::Draws;
@@ -36,6 +37,11 @@ fn bytes(draws: &mut Draws, len: usize) -> Vec<u8> {
     (0..len).map(|_| draws.next() as u8).collect()
 }
 
+/// Multiplied by nothing.
+fn plain(values: &Block) -> Coefficients<'_> {
+    Coefficients { values, quantisers: &[1; 64] }
+}
+
 /// Coefficients as large as `most`, of which `share` are not zero.
 fn block(draws: &mut Draws, most: i16, share: f64) -> Block {
     let mut one = |_| match draws.unit() < share {
@@ -53,16 +59,21 @@ fn blocks_are_transformed_alike_on_every_path() {
     for round in rounds(4_000) {
         let most = [20, 300, 2_000, 8_191, i16::MAX][round % 5];
         let share = [0.02, 0.2, 0.9][round % 3];
-        let blocks = [block(&mut draws, most, share), block(&mut draws, most, share)];
+        let values = [(); 2].map(|()| block(&mut draws, most, share));
+        let quantisers = [(); 2].map(|()| block(&mut draws, [1, 40, i16::MAX][round % 3], 1.0));
+        let blocks: [_; 2] = std::array::from_fn(|i| Coefficients {
+            values: &values[i],
+            quantisers: &quantisers[i],
+        });
         let strides = [20 + round % 7, 24];
         let at = [3, 700];
         let mut expected = vec![9; 1_000];
         for i in 0..2 {
-            idct::whole(&blocks[i], &mut expected[at[i]..], strides[i]);
+            idct::whole(blocks[i], &mut expected[at[i]..], strides[i]);
         }
         for isa in all() {
             let mut samples = vec![9; 1_000];
-            kernel::whole(isa, blocks.each_ref(), &mut samples, at, strides);
+            kernel::whole(isa, blocks, &mut samples, at, strides);
             assert_eq!(samples, expected, "{isa:?} {blocks:?}");
         }
     }
@@ -89,7 +100,7 @@ fn blocks_are_transformed_as_the_standard_defines() {
     for round in rounds(500) {
         let block = block(&mut draws, [5, 60, 200][round % 3], 0.3);
         let mut samples = [0; 64];
-        idct::whole(&block, &mut samples, 8);
+        idct::whole(plain(&block), &mut samples, 8);
         for (sample, exact) in samples.into_iter().zip(definition(&block)) {
             let off = (f64::from(sample) - exact.clamp(0.0, 255.0)).abs();
             assert!(off < 1.0, "{sample} for {exact}");
@@ -106,8 +117,8 @@ fn fewer_samples_are_means_of_the_others() {
         for side in [1, 2, 4] {
             let mut samples = [0; 16];
             match side {
-                1 => idct::constant(block[0], &mut samples, 1, 1),
-                _ => kernel::reduced(Isa::Portable, &block, &mut samples, side, side),
+                1 => idct::constant(plain(&block), &mut samples, 1, 1),
+                _ => kernel::reduced(Isa::Portable, plain(&block), &mut samples, side, side),
             }
             let square = 8 / side;
             for (i, &sample) in samples[..side * side].iter().enumerate() {
@@ -120,7 +131,7 @@ fn fewer_samples_are_means_of_the_others() {
             for isa in all() {
                 let mut again = [0; 16];
                 if side > 1 {
-                    kernel::reduced(isa, &block, &mut again, side, side);
+                    kernel::reduced(isa, plain(&block), &mut again, side, side);
                     assert_eq!(again, samples, "{isa:?}");
                 }
             }
@@ -135,53 +146,72 @@ fn short_ways_are_the_long_one() {
         let mut block = block(&mut draws, 8_191, 1.0);
         block[8..].fill(0);
         let mut expected = [0; 64];
-        idct::whole(&block, &mut expected, 8);
+        idct::whole(plain(&block), &mut expected, 8);
         let mut samples = [0; 64];
-        idct::flat(&block, &mut samples, 8);
+        idct::flat(plain(&block), &mut samples, 8);
         assert_eq!(samples, expected);
         block[1..].fill(0);
-        idct::whole(&block, &mut expected, 8);
-        idct::constant(block[0], &mut samples, 8, 8);
+        idct::whole(plain(&block), &mut expected, 8);
+        idct::constant(plain(&block), &mut samples, 8, 8);
         assert_eq!(samples, expected);
     }
 }
 
+/// Twice as many samples, one after the other, of sums of `parts` each.
+fn doubled(sums: &[u32], parts: u32, rounding: [u32; 2], len: usize) -> Vec<u8> {
+    let sample = |i: usize| {
+        let (this, odd) = (sums[i / 2], i % 2);
+        let beside = if odd == 1 { sums.get(i / 2 + 1) } else { sums[..i / 2].last() };
+        ((3 * this + beside.unwrap_or(&this) + rounding[odd]) / (4 * parts)) as u8
+    };
+    (0..len).map(sample).collect()
+}
+
+/// The formula in libjpeg's fixed point.
+fn colour(y: u8, cb: u8, cr: u8) -> [u8; 3] {
+    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+    let red = y + ((91_881 * cr + (1 << 15)) >> 16);
+    let green = y + ((-22_554 * cb - 46_802 * cr + (1 << 15)) >> 16);
+    let blue = y + ((116_130 * cb + (1 << 15)) >> 16);
+    [red, green, blue].map(|level| level.clamp(0, 255) as u8)
+}
+
 #[test]
-fn lines_are_upsampled_and_coloured_alike_on_every_path() {
+fn lines_are_upsampled_and_coloured_as_is_written_down() {
     let mut draws = Draws::new(&[4]);
     for len in (1..200).step_by(if cfg!(miri) { 61 } else { 1 }) {
         let [near, far, more] = [0; 3].map(|_| bytes(&mut draws, len));
+        let alone: Vec<u32> = near.iter().map(|&near| near.into()).collect();
+        let both = alone.iter().zip(&far).map(|(near, &far)| 3 * near + u32::from(far)).collect();
+        let both: Vec<u32> = both;
+        let pixels = near.iter().zip(&far).zip(&more).map(|((&y, &cb), &cr)| colour(y, cb, cr));
+        let pixels: Vec<u8> = pixels.flatten().collect();
         for isa in all() {
-            for odd in 0..2 {
-                let wide = 2 * len - odd;
-                let (mut expected, mut line) = (vec![0; wide], vec![1; wide]);
-                color::double(&near, 0..len, &mut expected);
+            for wide in [2 * len - 1, 2 * len] {
+                let mut line = vec![1; wide];
                 kernel::double(isa, &near, &mut line);
-                assert_eq!(line, expected, "{isa:?} {len}");
-                color::double_between(&near, &far, 0..len, &mut expected);
+                assert_eq!(line, doubled(&alone, 1, [1, 2], wide), "{isa:?} {len}");
                 kernel::double_between(isa, &near, &far, &mut line);
-                assert_eq!(line, expected, "{isa:?} {len}");
+                assert_eq!(line, doubled(&both, 4, [8, 7], wide), "{isa:?} {len}");
             }
-            let (mut expected, mut line) = (vec![0; 3 * len], vec![1; 3 * len]);
-            color::rgb([&near, &far, &more], &mut expected);
+            let mut line = vec![1; 3 * len];
             kernel::rgb(isa, [&near, &far, &more], &mut line);
-            assert_eq!(line, expected, "{isa:?} {len}");
+            assert_eq!(line, pixels, "{isa:?} {len}");
         }
     }
 }
 
 #[test]
-fn every_colour_is_the_same_on_every_path() {
+fn every_colour_is_that_of_the_formula() {
     let ramp: Vec<u8> = (0..=255).collect();
     let every = |step| (0..=255).step_by(if cfg!(miri) { 120 } else { step });
     for (cb, cr) in every(1).flat_map(|cb| every(3).map(move |cr| (cb, cr))) {
-        let planes = [&ramp[..], &[cb; 256], &[cr; 256]];
-        let mut expected = [0; 768];
-        color::rgb(planes, &mut expected);
         for isa in all() {
             let mut pixels = [0; 768];
-            kernel::rgb(isa, planes, &mut pixels);
-            assert_eq!(pixels, expected, "{isa:?} {cb} {cr}");
+            kernel::rgb(isa, [&ramp, &[cb; 256], &[cr; 256]], &mut pixels);
+            for (&y, pixel) in ramp.iter().zip(pixels.as_chunks::<3>().0) {
+                assert_eq!(*pixel, colour(y, cb, cr), "{isa:?} {y} {cb} {cr}");
+            }
         }
     }
 }
@@ -217,7 +247,6 @@ fn coefficients_are_those_that_are_read_bit_by_bit() {
         let (ac_counts, ac_symbols) = code(&mut draws, symbols);
         let dc = DcTable::new(Code { counts: &dc_counts, symbols: &dc_symbols }).unwrap();
         let ac = AcTable::new(Code { counts: &ac_counts, symbols: &ac_symbols }).unwrap();
-        let places = Places::new(&std::array::from_fn(|k| 1 + k as u16 % 30));
         // Stuffed as in a file.
         let raw = bytes(&mut draws, 400);
         let data: Vec<u8> = raw
@@ -230,15 +259,14 @@ fn coefficients_are_those_that_are_read_bit_by_bit() {
         let mut passing = (Bits::new(&data), 0);
         'blocks: for _ in 0..200 {
             let mut expected = [0; 256];
-            let last = ac.any_block(&dc, plain_bits, &places, &mut plain_before, &mut expected);
+            let last = ac.any_block(&dc, plain_bits, &mut plain_before, &mut expected);
             if plain_bits.ran_out() {
                 break;
             }
             for (i, isa) in all().into_iter().enumerate() {
                 let mut block = [0; 256];
                 let (bits, before) = (&mut fast_bits[i], &mut fast_before[i]);
-                let Some(found) = kernel::block(isa, (&dc, &ac), bits, &places, before, &mut block)
-                else {
+                let Some(found) = compiled!(isa, ac.block(&dc, bits, before, &mut block)) else {
                     // What is no block, the plain one reads in its own way.
                     break 'blocks;
                 };

@@ -289,7 +289,7 @@ fn interleave_chunks([first, second, third]: [&[u8]; 3], to: &mut [u8]) -> usize
 /// they will have in one of three vectors, all different, as 3 and 16 have no divisor in
 /// common; then each vector takes from each plane the places of its channel.
 #[target_feature(enable = "avx2")]
-pub(crate) fn store_pixels(planes: [__m256i; 3], to: &mut [u8; 96]) {
+fn store_pixels(planes: [__m256i; 3], to: &mut [u8; 96]) {
     let spread = |channel: usize| {
         // Level `i` goes to place (3 i + channel) % 16; 11 is the inverse of 3.
         let from: [u8; 16] = std::array::from_fn(|place| ((place + 16 - channel) * 11 % 16) as u8);

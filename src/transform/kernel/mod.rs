@@ -22,8 +22,6 @@ mod taps;
 #[cfg(test)]
 mod tests;
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use avx2::store_pixels;
 pub(crate) use portable::{Scale, Scales};
 pub(super) use taps::{Pairs, Windows};
 

@@ -5,12 +5,12 @@
 //! own that the others do not need.
 #![allow(clippy::unwrap_used)]
 
+pub mod compare;
 pub mod synthetic;
 pub mod turbo;
 
 use infeed::decode::{Channels, Decode, Region, StandardDecoder};
-use infeed::{Cause, CauseKind, Limits};
-use turbo::{Decoded, Turbo};
+use infeed::{Cause, Limits};
 
 /// Decodes with infeed: pixels of `region` alone, `[row, column, channel]`.
 pub fn decode(
@@ -59,18 +59,6 @@ pub fn part(pixels: &[u8], width: usize, count: usize, region: Region) -> Vec<u8
     rows.flat_map(|row| &row[left * count..(left + region.width as usize) * count])
         .copied()
         .collect()
-}
-
-/// What infeed makes of any bytes, and what libjpeg-turbo does; none where that one
-/// refuses them, or a limit does.
-pub fn by_both(file: &[u8]) -> Option<(Result<Vec<u8>, Cause>, Decoded)> {
-    let ours = decode(StandardDecoder::default(), file, Channels::Rgb, None);
-    if ours.as_ref().is_err_and(|cause| cause.kind() == CauseKind::Limit) {
-        return None;
-    }
-    // A new one: an error leaves something behind.
-    let theirs = Turbo::decoder().decode(file).ok()?;
-    Some((ours, theirs))
 }
 
 /// Whether a file is infeed's own decoder's business: of several scans, or four

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use infeed::CauseKind;
 use infeed::decode::{Channels, StandardDecoder};
+use infeed_oracle::compare::{self, Outcome};
 use infeed_oracle::synthetic::{self, Kind};
 use infeed_oracle::turbo::{Encoding, SAMPLINGS, Turbo};
-use infeed_oracle::{Draws, by_both, decode, decode_reduced, is_baseline, part};
+use infeed_oracle::{Draws, decode, decode_reduced, is_baseline, part};
 
 const GREY: i32 = 3;
 
@@ -157,7 +158,7 @@ fn files_that_end_early() {
 /// What libjpeg-turbo takes without a word is the same picture here, or refused.
 #[test]
 fn files_with_changed_bytes() {
-    let (mut alike, mut refused, mut warned) = (0, 0, 0);
+    let mut outcomes = Vec::new();
     for seed in 0..12_000 {
         let mut draws = Draws(seed);
         let kind = draws.of(&[Kind::Usual, Kind::Usual, Kind::Odd, Kind::Wild]);
@@ -166,19 +167,29 @@ fn files_with_changed_bytes() {
             let at = draws.below(file.len());
             file[at] = draws.bits() as u8;
         }
-        let Some((ours, theirs)) = by_both(&file) else { continue };
-        match (ours, theirs.warning) {
-            (Ok(pixels), None) => {
-                // By the other decoder, which has other pixels.
-                if is_baseline(&file) {
-                    assert!(pixels == theirs.pixels, "{kind:?} of seed {seed}");
-                    alike += 1;
-                }
-            }
-            (Err(_), None) => refused += 1,
-            (_, Some(_)) => warned += 1,
-        }
+        let outcome = compare::file(&file, &mut draws);
+        outcomes.push(outcome.unwrap_or_else(|e| panic!("{kind:?} of seed {seed}: {e}")));
     }
+    let of = |this| outcomes.iter().filter(|outcome| **outcome == this).count();
+    let (alike, refused, warned) = (of(Outcome::Alike), of(Outcome::Refused), of(Outcome::Warned));
     eprintln!("{alike} alike, {refused} refused that libjpeg-turbo takes, {warned} it warns of");
     assert!(alike > 100);
+}
+
+/// The same of the files that `guided` found.
+#[test]
+fn files_that_a_fuzzer_found() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus");
+    let (mut count, mut alike) = (0, 0);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file = std::fs::read(&path).unwrap();
+        let outcome = compare::file(&file, &mut Draws(count));
+        count += 1;
+        alike += usize::from(
+            outcome.unwrap_or_else(|e| panic!("{}: {e}", path.display())) == Outcome::Alike,
+        );
+    }
+    eprintln!("{count} files, {alike} alike");
+    assert!(alike > 10);
 }

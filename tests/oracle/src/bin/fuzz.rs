@@ -6,18 +6,17 @@
 //! cargo run --release -p infeed-oracle --bin fuzz -- SECONDS [FIRST_SEED [PHOTOS]]
 //! ```
 //!
-//! Without a folder of photographs the files are those that no encoder makes.
+//! Without a folder of photographs the files are those that no encoder makes. `guided` goes
+//! where no draw does.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use infeed::CauseKind;
-use infeed::decode::{Channels, StandardDecoder};
+use infeed_oracle::Draws;
+use infeed_oracle::compare::{self, Outcome};
 use infeed_oracle::synthetic::{self, Kind};
-use infeed_oracle::turbo::Turbo;
-use infeed_oracle::{Draws, by_both, decode, decode_reduced, is_baseline, part};
 
 /// What became of the files.
 #[derive(Default)]
@@ -106,46 +105,18 @@ fn file(seed: u64, photos: &[Vec<u8>]) -> (Vec<u8>, bool) {
 }
 
 fn compare(seed: u64, file: &[u8], whole: bool, counts: &Counts) -> Result<(), String> {
-    let strict = StandardDecoder::default();
-    let Some((ours, theirs)) = by_both(file) else { return Ok(()) };
-    match (ours, theirs.warning) {
-        // By the other decoder, which has other pixels.
-        _ if !is_baseline(file) => {}
-        (Ok(pixels), None) => {
-            if pixels != theirs.pixels {
-                let differ = pixels.iter().zip(&theirs.pixels).enumerate();
-                let differ: Vec<_> = differ.filter(|(_, (ours, theirs))| ours != theirs).collect();
-                let (at, (ours, other)) = differ[0];
-                let (row, column) = (at / 3 / theirs.width, at / 3 % theirs.width);
-                let count = differ.len();
-                return Err(format!(
-                    "{count} other levels, the first in row {row}, column {column}: {ours} and \
-                     {other}"
-                ));
-            }
-            let region = Draws(!seed).region(theirs.width, theirs.height);
-            let of = decode(strict, file, Channels::Rgb, Some(region));
-            if of.ok() != Some(part(&theirs.pixels, theirs.width, 3, region)) {
-                return Err(format!("other pixels in {region:?}"));
-            }
-            // Never a panic; of any coefficients the pixels are not the same.
-            drop(decode_reduced(strict, file, 2 << (seed % 3), Channels::Rgb, None));
-            counts.alike.fetch_add(1, Ordering::Relaxed);
+    let became = match compare::file(file, &mut Draws(!seed))? {
+        Outcome::Alike => &counts.alike,
+        Outcome::Refused => &counts.refused,
+        Outcome::Warned => &counts.warned,
+        Outcome::Passed => return Ok(()),
+    };
+    became.fetch_add(1, Ordering::Relaxed);
+    if whole {
+        let len = file.len() - (seed as usize).wrapping_mul(7_919) % (file.len() / 2 + 1);
+        if compare::cut(&file[..len])? == Outcome::Alike {
+            counts.cut.fetch_add(1, Ordering::Relaxed);
         }
-        (Err(cause), None) if cause.kind() == CauseKind::Truncated => {}
-        (Err(_), None) => _ = counts.refused.fetch_add(1, Ordering::Relaxed),
-        (_, Some(_)) => _ = counts.warned.fetch_add(1, Ordering::Relaxed),
-    }
-    let lenient = strict.allow_truncated(true);
-    let cut = &file[..file.len() - (seed as usize).wrapping_mul(7_919) % (file.len() / 2 + 1)];
-    let shown = decode(lenient, cut, Channels::Rgb, None);
-    if let (true, true, Ok(pixels)) = (whole, is_baseline(cut), shown) {
-        // Some end before there is anything to show.
-        let Ok(theirs) = Turbo::decoder().decode(cut) else { return Ok(()) };
-        if pixels != theirs.pixels {
-            return Err(format!("other pixels of the first {} bytes", cut.len()));
-        }
-        counts.cut.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

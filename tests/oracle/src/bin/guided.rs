@@ -1,0 +1,40 @@
+//! Any bytes beside libjpeg-turbo, by libFuzzer, which keeps what reaches code that nothing
+//! did before. `corpus` holds what it found, the fewest files that reach all of it; the
+//! tests decode them. Needs a C++ compiler besides:
+//!
+//! ```sh
+//! export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 \
+//!     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+//!     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
+//! cargo build --release -p infeed-oracle --features guided --bin guided \
+//!     --target x86_64-unknown-linux-gnu --target-dir target/guided
+//! mkdir found
+//! target/guided/x86_64-unknown-linux-gnu/release/guided found tests/oracle/corpus \
+//!     -max_len=1200 -max_total_time=3600
+//! ```
+#![no_main]
+
+use infeed_oracle::Draws;
+use infeed_oracle::compare;
+
+libfuzzer_sys::fuzz_target!(
+    init: {
+        // libFuzzer's own ends at every panic; of zune-jpeg's they are errors.
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let ours = panic.location().is_none_or(|at| !at.file().contains("zune-jpeg"));
+            if ours {
+                report(panic);
+            }
+        }));
+    },
+    |file: &[u8]| {
+        // What the file has decides of the region.
+        let mut draws = Draws(file.iter().fold(0, |seed: u64, &byte| {
+            seed.wrapping_mul(31) ^ u64::from(byte)
+        }));
+        if let Err(what) = compare::file(file, &mut draws) {
+            panic!("{what}");
+        }
+    }
+);

@@ -1,0 +1,88 @@
+//! Any bytes beside libjpeg-turbo: what that one takes without a word is the same picture
+//! here, or refused; and no bytes end in a panic.
+
+use infeed::decode::{Channels, StandardDecoder};
+use infeed::{Cause, CauseKind};
+
+use crate::turbo::{Decoded, Turbo};
+use crate::{Draws, decode, decode_reduced, is_baseline, part};
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The same pixels.
+    Alike,
+    /// An error here, of what libjpeg-turbo takes.
+    Refused,
+    /// libjpeg-turbo warns of it.
+    Warned,
+    /// Not this decoder's, or not libjpeg-turbo's either.
+    Passed,
+}
+
+/// What infeed makes of `file`, and what libjpeg-turbo does; none where that one refuses
+/// it, or a limit does.
+fn by_both(file: &[u8]) -> Option<(Result<Vec<u8>, Cause>, Decoded)> {
+    let ours = decode(StandardDecoder::default(), file, Channels::Rgb, None);
+    if ours.as_ref().is_err_and(|cause| cause.kind() == CauseKind::Limit) {
+        return None;
+    }
+    // A new one: an error leaves something behind.
+    let theirs = Turbo::decoder().decode(file).ok()?;
+    Some((ours, theirs))
+}
+
+/// Whether a unit is read twice by libjpeg-turbo: its fast loop takes two bytes of all ones
+/// before a stuffed zero for a marker, and leaves what it made of the zeros behind it in the
+/// coefficients of the careful loop, which reads one byte of all ones.
+fn is_read_twice(file: &[u8]) -> bool {
+    file.windows(3).any(|bytes| bytes == [0xff, 0xff, 0])
+}
+
+/// Decodes a file by both, as a whole, in a region and reduced; how its pixels differ.
+pub fn file(file: &[u8], draws: &mut Draws) -> Result<Outcome, String> {
+    let strict = StandardDecoder::default();
+    // Never a panic; of any coefficients the pixels are not the same.
+    drop(decode_reduced(strict, file, draws.of(&[2, 4, 8]), Channels::Rgb, None));
+    drop(decode(strict.allow_truncated(true), file, Channels::Grey, None));
+    let Some((ours, theirs)) = by_both(file) else { return Ok(Outcome::Passed) };
+    match (ours, theirs.warning) {
+        _ if !is_baseline(file) || is_read_twice(file) => Ok(Outcome::Passed),
+        (Ok(pixels), None) => {
+            if let Some((at, (ours, other))) = pixels
+                .iter()
+                .zip(&theirs.pixels)
+                .enumerate()
+                .find(|(_, (ours, other))| ours != other)
+            {
+                let (row, column) = (at / 3 / theirs.width, at / 3 % theirs.width);
+                return Err(format!("row {row}, column {column}: {ours} and {other}"));
+            }
+            let region = draws.region(theirs.width, theirs.height);
+            let of = decode(strict, file, Channels::Rgb, Some(region));
+            if of.ok() != Some(part(&theirs.pixels, theirs.width, 3, region)) {
+                return Err(format!("other pixels in {region:?}"));
+            }
+            Ok(Outcome::Alike)
+        }
+        (Err(cause), None) if cause.kind() == CauseKind::Truncated => Ok(Outcome::Passed),
+        (Err(_), None) => Ok(Outcome::Refused),
+        (_, Some(_)) => Ok(Outcome::Warned),
+    }
+}
+
+/// The same of a file that ends early, where that is allowed.
+pub fn cut(file: &[u8]) -> Result<Outcome, String> {
+    let lenient = StandardDecoder::default().allow_truncated(true);
+    let (true, Ok(pixels)) = (is_baseline(file), decode(lenient, file, Channels::Rgb, None)) else {
+        return Ok(Outcome::Passed);
+    };
+    // Some end before there is anything to show.
+    match Turbo::decoder().decode(file) {
+        Ok(theirs) if pixels != theirs.pixels => {
+            Err(format!("other pixels of the first {} bytes", file.len()))
+        }
+        Ok(_) => Ok(Outcome::Alike),
+        Err(_) => Ok(Outcome::Passed),
+    }
+}
