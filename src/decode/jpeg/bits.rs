@@ -10,7 +10,8 @@ pub(super) struct Bits<'a> {
     rest: &'a [u8],
     /// The next bits, from the highest on.
     word: u64,
-    /// How many of them there are; below them may be some of the next byte.
+    /// How many of them there are, in its lowest 6 bits; below them may be some of the
+    /// next byte.
     count: u32,
     /// How many of them, the last ones, stand in for what is not there.
     made_up: u32,
@@ -23,7 +24,7 @@ impl<'a> Bits<'a> {
 
     /// Whether more bits were taken than there are.
     pub(super) fn ran_out(&self) -> bool {
-        self.count < self.made_up
+        self.count & 63 < self.made_up
     }
 
     /// Makes sure of 56 bits.
@@ -32,8 +33,9 @@ impl<'a> Bits<'a> {
         if let Some(bytes) = self.rest.first_chunk::<8>() {
             let next = u64::from_be_bytes(*bytes);
             if !has_ff(next) {
-                self.word |= next >> self.count;
-                self.rest = &self.rest[((63 - self.count) >> 3 & 7) as usize..];
+                self.word |= next >> (self.count & 63);
+                // 63 less the count, in its lowest 6 bits.
+                self.rest = &self.rest[(!self.count >> 3 & 7) as usize..];
                 self.count |= 56;
                 return;
             }
@@ -46,6 +48,7 @@ impl<'a> Bits<'a> {
     #[cold]
     #[inline(never)]
     fn refilled_by_bytes(mut self) -> Self {
+        self.count &= 63;
         // What stands below is of the next byte, which is no marker's, and comes again.
         while self.count < 56 {
             let byte = match (self.rest.first(), stuffed(self.rest)) {
@@ -77,10 +80,11 @@ impl<'a> Bits<'a> {
         (self.word >> (64 - count)) as u32
     }
 
-    /// Passes over up to 31 bits that a refill has made sure of.
+    /// Passes over as many bits as the lowest 6 of `count` say and a refill has made sure
+    /// of; what is above them counts for nothing, as it does in shifts.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: u32) {
-        self.word <<= count;
+        self.word <<= count & 63;
         self.count = self.count.wrapping_sub(count);
     }
 
@@ -96,7 +100,7 @@ impl<'a> Bits<'a> {
     /// Goes on behind the restart marker of this number (E.2.4), dropping less than a
     /// byte; `false` if it does not come next.
     pub(super) fn restart(&mut self, number: u8) -> bool {
-        if self.ran_out() || self.count - self.made_up >= 8 {
+        if self.ran_out() || (self.count & 63) - self.made_up >= 8 {
             return false;
         }
         let fill = self.rest.iter().take_while(|&&byte| byte == 0xff).count();

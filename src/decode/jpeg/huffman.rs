@@ -13,7 +13,7 @@ use super::block::{PLACES, Room};
 
 /// Bits of a look.
 const LOOK: u32 = 11;
-/// An advance past the end of a block, from every place of it.
+/// By how many places the end of a block goes on: past the last one, from every place.
 const END: usize = 63;
 
 /// The symbol of sixteen zeros.
@@ -44,18 +44,43 @@ pub(super) struct DcTable {
     codes: Codes,
 }
 
-/// For AC coefficients. An entry has, from the lowest bit on, the bits of one or two
-/// coefficients, 4; by how many places each goes on, 6 and 6; their values, 8 and 8. Of a
-/// single one the second advance is 0 and its value that of the first. No bits, and an
-/// advance past the end: it takes more than a look, and the values are the symbol and the
-/// length of the code, or zeros if that is longer too.
+/// For AC coefficients.
 ///
 /// An entry of `passes` is for passing over coefficients: the bits of as many as a look
-/// holds, 4, and by how many places they go on; [`PASSED`] more, if the block ends there.
+/// holds, 6, and by how many places they go on; [`PASSED`] more, if the block ends there.
 pub(super) struct AcTable {
-    entries: [u32; 1 << LOOK],
+    entries: [Entry; 1 << LOOK],
     passes: OnceCell<Box<[u16; 1 << LOOK]>>,
     codes: Codes,
+}
+
+/// What a look tells of one or two coefficients.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    /// From the lowest bit on: the bits that they take, 6; by how many places the first
+    /// goes on, 4, and both do, 6. No bits: it takes more than a look. No places for the
+    /// first: the block ends; [`END`] for both: it ends behind the first.
+    steps: u16,
+    /// Of a single one the same twice. Of what takes more than a look, the symbol and the
+    /// length of its code, or zeros if that is longer too.
+    values: [i8; 2],
+}
+
+impl Entry {
+    #[inline(always)]
+    fn bits(self) -> u32 {
+        u32::from(self.steps) & 63
+    }
+
+    #[inline(always)]
+    fn first(self) -> usize {
+        usize::from(self.steps) >> 6 & 15
+    }
+
+    #[inline(always)]
+    fn both(self) -> usize {
+        usize::from(self.steps) >> 10
+    }
 }
 
 /// More places than looks go on by before a block is over.
@@ -141,7 +166,7 @@ impl DcTable {
     fn difference(&self, bits: &mut Bits<'_>) -> Option<i32> {
         let entry = self.entries[bits.peek(LOOK) as usize];
         if entry != 0 {
-            bits.skip(entry & 15);
+            bits.skip(entry);
             return Some(entry as i32 >> 16);
         }
         let size = u32::from(self.codes.symbol(bits)?);
@@ -156,39 +181,39 @@ impl AcTable {
     pub(super) const BYTES: usize = size_of::<Self>() + size_of::<[u16; 1 << LOOK]>();
 
     pub(super) fn new(code: Code<'_>) -> Option<Self> {
-        // Bits, advance and value of single ones; and those that the value is too long for.
+        // Bits, places and value of single ones; and those that the value is too long for.
         let mut single = [(0, 0, 0); 1 << LOOK];
         let mut long = [(0, 0); 1 << LOOK];
         let codes = Codes::new(code, |first, looks, length, symbol| {
-            let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+            let (run, size) = (u16::from(symbol >> 4), u32::from(symbol & 15));
             let looks = first..first + looks;
             long[looks.clone()].fill((symbol, length));
             if size == 0 && run < 15 {
-                single[looks].fill((length, END as u32, 0));
-            } else if size > 0 && length + size <= LOOK {
+                single[looks].fill((length, 0, 0));
+            } else if size > 0 && run < 15 && length + size <= LOOK {
                 let spare = LOOK - length - size;
                 for look in looks {
                     let value = extended(look as u32 >> spare & ((1 << size) - 1), size);
-                    if i8::try_from(value).is_ok() {
-                        single[look] = (length + size, run + 1, value as u8);
+                    if let Ok(value) = i8::try_from(value) {
+                        single[look] = (length + size, run + 1, value);
                     }
                 }
             }
         })?;
-        let mut entries = [0; 1 << LOOK];
+        let mut entries = [Entry::default(); 1 << LOOK];
         for (look, entry) in entries.iter_mut().enumerate() {
             let (bits, on, value) = single[look];
             let (more, further, other) = single[look << bits & ((1 << LOOK) - 1)];
-            let (bits, further, other) = match bits + more {
-                both if more > 0 && on < END as u32 && both <= LOOK => (both, further, other),
-                _ => (bits, 0, value),
+            let (bits, both, other) = match (bits + more, on, further) {
+                (all, 1.., 0) if more > 0 && all <= LOOK => (all, END as u16, value),
+                (all, 1.., _) if more > 0 && all <= LOOK => (all, on + further, other),
+                (_, 0, _) => (bits, END as u16, value),
+                _ => (bits, on, value),
             };
-            *entry = if bits == 0 {
-                let (symbol, length) = long[look];
-                (END as u32) << 4 | u32::from(symbol) << 16 | length << 24
-            } else {
-                let values = u32::from(value) << 16 | u32::from(other) << 24;
-                bits | on << 4 | further << 10 | values
+            entry.steps = bits as u16 | on << 6 | both << 10;
+            entry.values = match (bits, long[look]) {
+                (0, (symbol, length)) => [symbol as i8, length as i8],
+                _ => [value, other],
             };
         }
         Some(AcTable { entries, passes: OnceCell::new(), codes })
@@ -202,22 +227,22 @@ impl AcTable {
         &self,
         mut at: usize,
         bits: &mut Bits<'_>,
-        mut store: impl FnMut(usize, i32),
+        mut store: impl FnMut(usize, i16),
     ) -> Option<u32> {
         'refilled: loop {
-            // What is left of one entry that is not a coefficient or two.
-            let entry = 'looks: {
+            // What is left of one look that is not at a coefficient or two.
+            let look = 'looks: {
                 macro_rules! look {
                     () => {
-                        let entry = self.entries[bits.peek(LOOK) as usize];
-                        let one = at + first_advance(entry);
-                        let two = one + second_advance(entry);
+                        let look = bits.peek(LOOK) as usize;
+                        let entry = &self.entries[look];
+                        let (one, two) = (at + entry.first(), at + entry.both());
                         if two >= 63 {
-                            break 'looks entry;
+                            break 'looks look;
                         }
-                        bits.skip(entry & 15);
-                        store(one, first_value(entry));
-                        store(two, second_value(entry));
+                        bits.skip(entry.steps.into());
+                        store(one, entry.values[0].into());
+                        store(two, entry.values[1].into());
                         at = two;
                     };
                 }
@@ -229,31 +254,32 @@ impl AcTable {
                 bits.refill();
                 continue 'refilled;
             };
-            let (length, on, further) = (entry & 15, first_advance(entry), second_advance(entry));
-            if length > 0 && on == END {
+            let entry = &self.entries[look];
+            let (length, on, both) = (entry.bits(), entry.first(), entry.both());
+            if length > 0 && on == 0 {
                 bits.skip(length);
                 return Some(at as u32);
             }
             // With the first of two the block is full: the second is the next one's.
             if length > 0 && at + on < 63 {
                 bits.skip(length);
-                at += on;
-                store(at, first_value(entry));
-                if further == END {
-                    return Some(at as u32);
+                store(at + on, entry.values[0].into());
+                if both == END {
+                    return Some((at + on) as u32);
                 }
-                if at + further > 63 {
+                if at + both > 63 {
                     return None;
                 }
-                store(63, second_value(entry));
+                store(63, entry.values[1].into());
                 return Some(63);
             }
             bits.refill();
-            let mut symbol = if length == 0 && entry >> 24 > 0 {
-                bits.skip(entry >> 24);
-                (entry >> 16) as u8
-            } else {
-                self.codes.symbol(bits)?
+            let mut symbol = match entry.values {
+                [symbol, code] if length == 0 && code > 0 => {
+                    bits.skip(code as u32);
+                    symbol as u8
+                }
+                _ => self.codes.symbol(bits)?,
             };
             let mut zeros = 0;
             while symbol == ZEROS {
@@ -273,7 +299,7 @@ impl AcTable {
             if at > 63 {
                 return None;
             }
-            store(at, extended(bits.take(size), size));
+            store(at, extended(bits.take(size), size) as i16);
             if at == 63 {
                 return Some(63);
             }
@@ -334,7 +360,7 @@ impl AcTable {
                 (run, size) => {
                     at += run + 1;
                     last = at.min(63);
-                    store(last as usize, value(size, bits), block);
+                    store(last as usize, value(size, bits) as i16, block);
                 }
             }
         }
@@ -362,18 +388,16 @@ impl AcTable {
             while places < PASSED {
                 // Behind what a look holds stand zeros, which are not the file's.
                 let entry = self.entries[look << passed & ((1 << LOOK) - 1)];
-                let (bits, on, further) = (entry & 15, first_advance(entry), second_advance(entry));
-                if bits == 0 || passed + bits > LOOK {
+                if entry.bits() == 0 || passed + entry.bits() > LOOK {
                     break;
                 }
-                passed += bits;
-                places += match (on, further) {
-                    (END, _) => PASSED,
-                    (on, END) => on + PASSED,
-                    (on, further) => on + further,
+                passed += entry.bits();
+                places += match entry.both() {
+                    END => entry.first() + PASSED,
+                    both => both,
                 };
             }
-            *pass = (places << 4) as u16 | passed as u16;
+            *pass = (places << 6) as u16 | passed as u16;
         }
         passes
     }
@@ -387,14 +411,14 @@ impl AcTable {
             // As many as a refill is enough for.
             for _ in 0..4 {
                 let entry = usize::from(passes[bits.peek(LOOK) as usize]);
-                let next = at + (entry >> 4);
+                let next = at + (entry >> 6);
                 // Coefficients may be followed by another block without a word only
                 // where they fill this one.
                 if entry == 0 || next >= 63 && !(PASSED..PASSED + 63).contains(&next) {
                     bits.refill();
                     return self.coefficients(at, bits, |_, _| {}).map(drop);
                 }
-                bits.skip(entry as u32 & 15);
+                bits.skip(entry as u32);
                 if next >= PASSED {
                     return Some(());
                 }
@@ -407,26 +431,8 @@ impl AcTable {
 
 /// A coefficient, number `at` in zigzag order, to its place.
 #[inline(always)]
-fn store(at: usize, value: i32, block: &mut Room) {
-    block[usize::from(PLACES[at & 63])] = value as i16;
-}
-
-/// By how many places the first coefficient of an entry goes on.
-fn first_advance(entry: u32) -> usize {
-    (entry >> 4 & 63) as usize
-}
-
-/// By how many the second one goes on from there.
-fn second_advance(entry: u32) -> usize {
-    (entry >> 10 & 63) as usize
-}
-
-fn first_value(entry: u32) -> i32 {
-    (entry << 8) as i32 >> 24
-}
-
-fn second_value(entry: u32) -> i32 {
-    entry as i32 >> 24
+fn store(at: usize, value: i16, block: &mut Room) {
+    block[usize::from(PLACES[at & 63])] = value;
 }
 
 /// F.2.2.1, EXTEND: `size` bits as a number that may be negative.
