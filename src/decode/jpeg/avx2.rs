@@ -9,31 +9,26 @@
 
 use std::arch::x86_64::*;
 
-use super::block::{Block, Coefficients};
+use super::block::{Block, Placed};
 use super::idct::{BITS, KEPT, constants::*};
 
-/// Two blocks to samples: where each begins, and the length of rows there.
-pub(super) fn whole(
-    blocks: [Coefficients<'_>; 2],
-    to: &mut [u8],
-    at: [usize; 2],
-    strides: [usize; 2],
-) {
+/// Two blocks to samples.
+pub(super) fn whole(blocks: [Placed<'_>; 2], to: &mut [u8]) {
     // SAFETY: the instructions are there, see the module.
-    unsafe { two_blocks(blocks, to, at, strides) }
+    unsafe { two_blocks(blocks, to) }
 }
 
 /// Rows of two blocks, or columns.
 type Rows = [__m256i; 8];
 
 #[target_feature(enable = "avx2")]
-fn two_blocks(blocks: [Coefficients<'_>; 2], to: &mut [u8], at: [usize; 2], strides: [usize; 2]) {
+fn two_blocks(blocks: [Placed<'_>; 2], to: &mut [u8]) {
     let row = |of: [&Block; 2], i: usize| {
         let [a, b] = of.map(|of| load8(&of.as_chunks::<8>().0[i]));
         _mm256_setr_m128i(a, b)
     };
-    let values = blocks.map(|block| block.values);
-    let quantisers = blocks.map(|block| block.quantisers);
+    let values = blocks.map(|(block, ..)| block.values);
+    let quantisers = blocks.map(|(block, ..)| block.quantisers);
     let rows = std::array::from_fn(|i| _mm256_mullo_epi16(row(values, i), row(quantisers, i)));
     let columns = transposed(pass::<{ (BITS - KEPT) as i32 }>(rows));
     let rows = transposed(pass::<{ (BITS + KEPT + 3) as i32 }>(columns));
@@ -42,7 +37,7 @@ fn two_blocks(blocks: [Coefficients<'_>; 2], to: &mut [u8], at: [usize; 2], stri
         // Rows 2i and 2i + 1 of one block, then of the other.
         let levels = _mm256_add_epi8(_mm256_packs_epi16(rows[0], rows[1]), middle);
         let halves = [_mm256_castsi256_si128(levels), _mm256_extracti128_si256::<1>(levels)];
-        for ((levels, at), stride) in halves.into_iter().zip(at).zip(strides) {
+        for (levels, (_, at, stride)) in halves.into_iter().zip(blocks) {
             let at = at + 2 * i * stride;
             store8(&mut to[at..at + 8], levels);
             store8(&mut to[at + stride..at + stride + 8], _mm_unpackhi_epi64(levels, levels));

@@ -26,9 +26,15 @@ impl<'a> Coefficients<'a> {
     }
 }
 
+/// A block, where it begins in a plane, and the length of lines there.
+pub(super) type Placed<'a> = (Coefficients<'a>, usize, usize);
+
+/// The number of a coefficient that is none, and goes behind the block.
+pub(super) const NOWHERE: usize = 64;
+
 /// Where the coefficient goes that is number k in zigzag order (figure A.6).
-pub(super) const PLACES: [u8; 64] = {
-    let mut places = [0; 64];
+pub(super) const PLACES: [u8; 128] = {
+    let mut places = [NOWHERE as u8; 128];
     let (mut row, mut column, mut k) = (0, 0, 0);
     while k < 64 {
         places[k] = 8 * row + column;

@@ -9,7 +9,7 @@
 use std::cell::OnceCell;
 
 use super::bits::Bits;
-use super::block::{PLACES, Room};
+use super::block::{NOWHERE, PLACES, Room};
 
 /// Bits of a look.
 const LOOK: u32 = 11;
@@ -54,32 +54,40 @@ pub(super) struct AcTable {
     codes: Codes,
 }
 
-/// What a look tells of one or two coefficients.
+/// What a look tells of one or two coefficients. From the lowest bit on: the bits that
+/// they take, 6; by how many places the first goes on, 4, and both do, 6; their values, 8
+/// and 8. No bits: it takes more than a look. No places for the first: the block ends;
+/// [`END`] for both: it ends behind the first.
+///
+/// Of a single one the value is there twice. Of what takes more than a look they are the
+/// symbol and the length of its code, or zeros if that is longer too.
 #[derive(Clone, Copy, Default)]
-struct Entry {
-    /// From the lowest bit on: the bits that they take, 6; by how many places the first
-    /// goes on, 4, and both do, 6. No bits: it takes more than a look. No places for the
-    /// first: the block ends; [`END`] for both: it ends behind the first.
-    steps: u16,
-    /// Of a single one the same twice. Of what takes more than a look, the symbol and the
-    /// length of its code, or zeros if that is longer too.
-    values: [i8; 2],
-}
+struct Entry(u32);
 
 impl Entry {
+    fn new(bits: u32, first: usize, both: usize, values: [u8; 2]) -> Self {
+        let values = u32::from(u16::from_le_bytes(values));
+        Entry(bits | (first as u32) << 6 | (both as u32) << 10 | values << 16)
+    }
+
     #[inline(always)]
     fn bits(self) -> u32 {
-        u32::from(self.steps) & 63
+        self.0 & 63
     }
 
     #[inline(always)]
     fn first(self) -> usize {
-        usize::from(self.steps) >> 6 & 15
+        (self.0 >> 6 & 15) as usize
     }
 
     #[inline(always)]
     fn both(self) -> usize {
-        usize::from(self.steps) >> 10
+        (self.0 >> 10 & 63) as usize
+    }
+
+    #[inline(always)]
+    fn values(self) -> [i16; 2] {
+        [(self.0 << 8) as i32 >> 24, self.0 as i32 >> 24].map(|value| value as i16)
     }
 }
 
@@ -185,17 +193,17 @@ impl AcTable {
         let mut single = [(0, 0, 0); 1 << LOOK];
         let mut long = [(0, 0); 1 << LOOK];
         let codes = Codes::new(code, |first, looks, length, symbol| {
-            let (run, size) = (u16::from(symbol >> 4), u32::from(symbol & 15));
+            let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
             let looks = first..first + looks;
-            long[looks.clone()].fill((symbol, length));
+            long[looks.clone()].fill((symbol, length as u8));
             if size == 0 && run < 15 {
                 single[looks].fill((length, 0, 0));
             } else if size > 0 && run < 15 && length + size <= LOOK {
                 let spare = LOOK - length - size;
                 for look in looks {
                     let value = extended(look as u32 >> spare & ((1 << size) - 1), size);
-                    if let Ok(value) = i8::try_from(value) {
-                        single[look] = (length + size, run + 1, value);
+                    if i8::try_from(value).is_ok() {
+                        single[look] = (length + size, run + 1, value as u8);
                     }
                 }
             }
@@ -204,16 +212,17 @@ impl AcTable {
         for (look, entry) in entries.iter_mut().enumerate() {
             let (bits, on, value) = single[look];
             let (more, further, other) = single[look << bits & ((1 << LOOK) - 1)];
-            let (bits, both, other) = match (bits + more, on, further) {
-                (all, 1.., 0) if more > 0 && all <= LOOK => (all, END as u16, value),
-                (all, 1.., _) if more > 0 && all <= LOOK => (all, on + further, other),
-                (_, 0, _) => (bits, END as u16, value),
-                _ => (bits, on, value),
-            };
-            entry.steps = bits as u16 | on << 6 | both << 10;
-            entry.values = match (bits, long[look]) {
-                (0, (symbol, length)) => [symbol as i8, length as i8],
-                _ => [value, other],
+            let all = bits + more;
+            *entry = if bits == 0 {
+                let (symbol, length) = long[look];
+                Entry::new(0, 0, END, [symbol, length])
+            } else if on == 0 {
+                Entry::new(bits, 0, END, [0; 2])
+            } else if more == 0 || all > LOOK {
+                Entry::new(bits, on, on, [value; 2])
+            } else {
+                let both = if further == 0 { END } else { on + further };
+                Entry::new(all, on, both, [value, other])
             };
         }
         Some(AcTable { entries, passes: OnceCell::new(), codes })
@@ -230,19 +239,18 @@ impl AcTable {
         mut store: impl FnMut(usize, i16),
     ) -> Option<u32> {
         'refilled: loop {
-            // What is left of one look that is not at a coefficient or two.
-            let look = 'looks: {
+            // What is left of one entry that is not a coefficient or two.
+            let entry = 'looks: {
                 macro_rules! look {
                     () => {
-                        let look = bits.peek(LOOK) as usize;
-                        let entry = &self.entries[look];
+                        let entry = self.entries[bits.peek(LOOK) as usize];
                         let (one, two) = (at + entry.first(), at + entry.both());
                         if two >= 63 {
-                            break 'looks look;
+                            break 'looks entry;
                         }
-                        bits.skip(entry.steps.into());
-                        store(one, entry.values[0].into());
-                        store(two, entry.values[1].into());
+                        bits.skip(entry.0);
+                        store(one, entry.values()[0]);
+                        store(two, entry.values()[1]);
                         at = two;
                     };
                 }
@@ -254,27 +262,24 @@ impl AcTable {
                 bits.refill();
                 continue 'refilled;
             };
-            let entry = &self.entries[look];
             let (length, on, both) = (entry.bits(), entry.first(), entry.both());
-            if length > 0 && on == 0 {
-                bits.skip(length);
-                return Some(at as u32);
-            }
-            // With the first of two the block is full: the second is the next one's.
+            // With the first of two the block may be full: the second is the next one's.
             if length > 0 && at + on < 63 {
                 bits.skip(length);
-                store(at + on, entry.values[0].into());
+                at += on;
+                // Of the end alone, which is often as likely, to where nothing is read.
+                store(if on == 0 { NOWHERE } else { at }, entry.values()[0]);
                 if both == END {
-                    return Some((at + on) as u32);
+                    return Some(at as u32);
                 }
-                if at + both > 63 {
+                if at + both - on > 63 {
                     return None;
                 }
-                store(63, entry.values[1].into());
+                store(63, entry.values()[1]);
                 return Some(63);
             }
             bits.refill();
-            let mut symbol = match entry.values {
+            let mut symbol = match entry.values() {
                 [symbol, code] if length == 0 && code > 0 => {
                     bits.skip(code as u32);
                     symbol as u8
@@ -432,7 +437,7 @@ impl AcTable {
 /// A coefficient, number `at` in zigzag order, to its place.
 #[inline(always)]
 fn store(at: usize, value: i16, block: &mut Room) {
-    block[usize::from(PLACES[at & 63])] = value;
+    block[usize::from(PLACES[at & 127])] = value;
 }
 
 /// F.2.2.1, EXTEND: `size` bits as a number that may be negative.

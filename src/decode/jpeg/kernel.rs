@@ -6,7 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
-use super::block::Coefficients;
+use super::block::{Coefficients, Placed};
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 use super::{color, idct};
@@ -45,32 +45,17 @@ pub(super) fn reduced(
     }
 }
 
-/// Two blocks to samples: where each begins in `to`, and the length of lines there.
-pub(super) fn whole(
-    isa: Isa,
-    blocks: [Coefficients<'_>; 2],
-    to: &mut [u8],
-    at: [usize; 2],
-    strides: [usize; 2],
-) {
+/// Two blocks to samples.
+pub(super) fn whole(isa: Isa, blocks: [Placed<'_>; 2], to: &mut [u8]) {
+    let mut each = |whole: fn(Coefficients<'_>, &mut [u8], usize)| {
+        blocks.into_iter().for_each(|(block, at, stride)| whole(block, &mut to[at..], stride));
+    };
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::whole(blocks, to, at, strides),
+        Isa::Avx2 => avx2::whole(blocks, to),
         #[cfg(target_arch = "aarch64")]
-        Isa::Neon => each(neon::whole, blocks, to, at, strides),
-        Isa::Portable => each(idct::whole, blocks, to, at, strides),
-    }
-}
-
-fn each(
-    whole: fn(Coefficients<'_>, &mut [u8], usize),
-    blocks: [Coefficients<'_>; 2],
-    to: &mut [u8],
-    at: [usize; 2],
-    strides: [usize; 2],
-) {
-    for ((block, at), stride) in blocks.into_iter().zip(at).zip(strides) {
-        whole(block, &mut to[at..], stride);
+        Isa::Neon => each(neon::whole),
+        Isa::Portable => each(idct::whole),
     }
 }
 

@@ -259,8 +259,8 @@ impl<'h, 'm> Samples<'h, 'm> {
             None => *waiting = Some((quantisers, at, stride)),
             Some((first, other, other_stride)) => {
                 *waiting = None;
-                let blocks = [Coefficients::new(&blocks[0], first), block];
-                kernel::whole(*isa, blocks, memory, [other, at], [other_stride, stride]);
+                let first = Coefficients::new(&blocks[0], first);
+                kernel::whole(*isa, [(first, other, other_stride), (block, at, stride)], memory);
             }
         }
     }

@@ -73,7 +73,8 @@ fn blocks_are_transformed_alike_on_every_path() {
         }
         for isa in all() {
             let mut samples = vec![9; 1_000];
-            kernel::whole(isa, blocks, &mut samples, at, strides);
+            let placed = std::array::from_fn(|i| (blocks[i], at[i], strides[i]));
+            kernel::whole(isa, placed, &mut samples);
             assert_eq!(samples, expected, "{isa:?} {blocks:?}");
         }
     }
