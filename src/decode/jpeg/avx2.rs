@@ -4,7 +4,7 @@
 //! Everything unsafe here is one of two things. *Calling* a function that needs these
 //! instructions: the public ones of this file are reached only through
 //! [`Isa::Avx2`](crate::transform::Isa::Avx2), which exists only where they were detected.
-//! *Loading and storing*: through slices whose length was just checked.
+//! *Loading*: through references to arrays of that length.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;

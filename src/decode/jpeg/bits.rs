@@ -88,7 +88,7 @@ impl<'a> Bits<'a> {
         self.count = self.count.wrapping_sub(count);
     }
 
-    /// Up to 16 bits that a refill has made sure of.
+    /// Up to 16 bits that a refill has made sure of; here `count` is no more than that.
     #[inline(always)]
     pub(super) fn take(&mut self, count: u32) -> u32 {
         // In two steps, as a shift by 64 is none.

@@ -26,14 +26,14 @@ impl<'a> Coefficients<'a> {
     }
 }
 
-/// A block, where it begins in a plane, and the length of lines there.
+/// A block, where it begins in the memory of all planes, and the length of lines there.
 pub(super) type Placed<'a> = (Coefficients<'a>, usize, usize);
 
 /// The number of a coefficient that is none, and goes behind the block.
 pub(super) const NOWHERE: usize = 64;
 
 /// Where the coefficient goes that is number k in zigzag order (figure A.6).
-pub(super) const PLACES: [u8; 128] = {
+pub(super) static PLACES: [u8; 128] = {
     let mut places = [NOWHERE as u8; 128];
     let (mut row, mut column, mut k) = (0, 0, 0);
     while k < 64 {
@@ -55,7 +55,7 @@ pub(super) const PLACES: [u8; 128] = {
 /// Row by row, what is in zigzag order in a file.
 pub(super) fn by_rows(quantisers: &[u16; 64]) -> Block {
     let mut block = [0; 64];
-    for (place, &quantiser) in PLACES.into_iter().zip(quantisers) {
+    for (&place, &quantiser) in PLACES.iter().zip(quantisers) {
         block[usize::from(place)] = quantiser as i16;
     }
     block

@@ -1,6 +1,6 @@
 //! Samples to pixels: upsampling as libjpeg's "fancy" method has it, a triangle filter
 //! whose rounding alternates, and YCbCr to RGB (ITU-T T.871, 7) with libjpeg's constants
-//! of 16 bits. Written so that a compiler has all that is done in wide registers.
+//! of 16 bits. Written so that the compiler does all of it in wide registers.
 
 /// Twice as many samples in both directions, each three parts the nearer and one the
 /// further one; of lines, `near` counts three times. The last is written once if `to` is
@@ -67,7 +67,7 @@ pub(super) fn rgb<const N: usize>([luma, cb, cr]: [&[u8]; 3], to: &mut [[u8; N];
     for ((((red, green), blue), &y), (&cb, &cr)) in to.zip(luma).zip(cb.iter().zip(cr)) {
         let (y, cb, cr) = (i16::from(y), i16::from(cb) - 128, i16::from(cr) - 128);
         let product = |a: i16, b: i16| i32::from(a) * i32::from(b);
-        // Half of twice a product's upper 16 bits, and both rounded.
+        // The upper 16 bits of a product, rounded, in lanes of 16 bits.
         let upper = |a: i16, b: i16| ((product(2 * a, b) >> 16) as i16 + 1) >> 1;
         let level = |sum: i16| sum.clamp(0, 255) as u8;
         *red = level(y + cr + upper(cr, CR_RED));

@@ -13,7 +13,7 @@ use super::block::{NOWHERE, PLACES, Room};
 
 /// Bits of a look.
 const LOOK: u32 = 11;
-/// By how many places the end of a block goes on: past the last one, from every place.
+/// By how many places the end of a block goes on: to the last one or past it.
 const END: usize = 63;
 
 /// The symbol of sixteen zeros.
@@ -229,8 +229,8 @@ impl AcTable {
     }
 
     /// The coefficients behind the one in place `at` (F.2.2.2), handed to `store` with
-    /// their places in zigzag order; the last place, or `None` if no code begins so or
-    /// there are more than 63.
+    /// their places in zigzag order, some twice, and what is none with [`NOWHERE`]; the
+    /// last place, or `None` if no code begins so or there are more than 63.
     #[inline(always)]
     fn coefficients(
         &self,
@@ -239,7 +239,7 @@ impl AcTable {
         mut store: impl FnMut(usize, i16),
     ) -> Option<u32> {
         'refilled: loop {
-            // What is left of one entry that is not a coefficient or two.
+            // The first entry that is more than one or two coefficients inside the block.
             let entry = 'looks: {
                 macro_rules! look {
                     () => {
@@ -267,7 +267,8 @@ impl AcTable {
             if length > 0 && at + on < 63 {
                 bits.skip(length);
                 at += on;
-                // Of the end alone, which is often as likely, to where nothing is read.
+                // An end alone is as likely as one behind a coefficient. Stored where nothing
+                // is read, it needs no branch.
                 store(if on == 0 { NOWHERE } else { at }, entry.values()[0]);
                 if both == END {
                     return Some(at as u32);
@@ -280,8 +281,8 @@ impl AcTable {
             }
             bits.refill();
             let mut symbol = match entry.values() {
-                [symbol, code] if length == 0 && code > 0 => {
-                    bits.skip(code as u32);
+                [symbol, of_code] if length == 0 && of_code > 0 => {
+                    bits.skip(of_code as u32);
                     symbol as u8
                 }
                 _ => self.codes.symbol(bits)?,

@@ -2,7 +2,7 @@
 //! Ligtenberg and Moschytz (1989) in the fixed-point arithmetic of libjpeg's accurate
 //! integer method: constants of 13 bits, two more bits kept between columns and rows.
 //!
-//! Values of 16 bits wrap and saturate where libjpeg-turbo's SIMD code has them do so,
+//! Values of 16 bits wrap and saturate where libjpeg-turbo's code for AVX2 has them do so,
 //! which shows only with coefficients that no picture has.
 
 use super::block::Coefficients;
@@ -91,8 +91,8 @@ fn transformed<const SIDE: usize>(
 ) {
     let mut columns = [[0_i16; 8]; SIDE];
     for column in 0..8 {
-        let sums = sums(std::array::from_fn(|row| block.at(8 * row + column)));
-        for (row, sum) in columns.iter_mut().zip(sums) {
+        let column_sums = sums(std::array::from_fn(|row| block.at(8 * row + column)));
+        for (row, sum) in columns.iter_mut().zip(column_sums) {
             row[column] = saturated(sum, BITS - KEPT + more);
         }
     }
@@ -110,9 +110,8 @@ pub(super) fn flat(block: Coefficients<'_>, to: &mut [u8], stride: usize) {
     }
 }
 
-/// Whether that is a block whose last coefficient in zigzag order is `last`: not only the
-/// short way, but with extreme coefficients another one, which wraps where [`whole`]
-/// saturates.
+/// Whether only the first row has coefficients, `last` being the last one in zigzag order.
+/// Not only shorter: extreme ones wrap there where they saturate in [`whole`].
 #[inline(always)]
 pub(super) fn is_flat(block: Coefficients<'_>, last: u32) -> bool {
     // The places of the first row in zigzag order.

@@ -18,8 +18,8 @@ macro_rules! compiled {
     ($isa:expr, $work:expr) => {
         match $isa {
             #[cfg(target_arch = "x86_64")]
-            $crate::transform::Isa::Avx2 => super::avx2::compiled(|| $work),
-            _ => super::kernel::plainly(|| $work),
+            $crate::transform::Isa::Avx2 => $crate::decode::jpeg::avx2::compiled(|| $work),
+            _ => $crate::decode::jpeg::kernel::plainly(|| $work),
         }
     };
 }

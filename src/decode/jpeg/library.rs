@@ -59,7 +59,7 @@ impl<'a> Library<'a> {
             .jpeg_set_max_scans(limits.max_scans as usize)
             .jpeg_set_out_colorspace(ColorSpace::RGB);
         let mut decoder = fresh(encoded, options);
-        decoder.decode_headers().map_err(cause)?;
+        asked(|| decoder.decode_headers())?;
         let orientation = orientation(decoder.exif().map(Vec::as_slice));
 
         let repair = match (&frame.components[..], survey.adobe_transform) {
@@ -93,11 +93,15 @@ fn decode(
     strict: bool,
     out: &mut [u8],
 ) -> Result<(), Cause> {
-    decoder.decode_headers().map_err(cause)?;
+    asked(|| decoder.decode_headers())?;
     // Not before: in headers, strictness refuses harmless oddities.
     decoder.set_options(options.set_strict_mode(strict));
-    // It panics on a few files that are no pictures.
-    fence(|| decoder.decode_into(out))?.map_err(cause)
+    asked(|| decoder.decode_into(out))
+}
+
+/// What the decoder says, which panics on a few files that are no pictures.
+fn asked<R>(what: impl FnOnce() -> Result<R, DecodeErrors>) -> Result<R, Cause> {
+    fence(what)?.map_err(cause)
 }
 
 impl Picture for Library<'_> {

@@ -173,10 +173,9 @@ impl<'h> Plane<'h> {
 
     /// Passes over the blocks of a unit.
     pub(super) fn skip(&mut self, bits: &mut Bits<'_>, isa: Isa) -> Option<()> {
-        let blocks = self.starts.iter();
         compiled!(
             isa,
-            blocks.clone().try_for_each(|_| self.ac.skip(&self.dc, bits, &mut self.dc_before))
+            self.starts.iter().try_for_each(|_| self.ac.skip(&self.dc, bits, &mut self.dc_before))
         )
     }
 
@@ -250,7 +249,6 @@ impl<'h, 'm> Samples<'h, 'm> {
     #[inline]
     fn take(&mut self, last: u32, quantisers: &'h Block, at: usize, stride: usize, side: usize) {
         let Samples { memory, blocks, waiting, isa } = self;
-        // The second one is beside the first.
         let block = Coefficients::new(&blocks[usize::from(waiting.is_some())], quantisers);
         match *waiting {
             _ if last == 0 || side == 1 => idct::constant(block, &mut memory[at..], stride, side),

@@ -27,9 +27,11 @@ fn is_read_twice(file: &[u8]) -> bool {
     file.windows(3).any(|bytes| bytes == [0xff, 0xff, 0])
 }
 
-/// Decodes a file by both, as a whole, in a region and reduced; how its pixels differ.
-pub fn file(file: &[u8], draws: &mut Draws) -> Result<Outcome, String> {
-    let strict = StandardDecoder::default();
+/// Decodes a file by both, as a whole, in a region and reduced; how its pixels differ. What
+/// is drawn is drawn from what the file holds.
+pub fn file(file: &[u8]) -> Result<Outcome, String> {
+    let seed = file.iter().fold(0, |seed: u64, &byte| seed.wrapping_mul(31) ^ u64::from(byte));
+    let (mut draws, strict) = (Draws(seed), StandardDecoder::default());
     // A few bytes may say that they are a large picture, which takes long.
     let small = Limits { max_pixels: 1 << 20, ..Limits::default() };
     if strict.open(file, &small).is_err_and(|cause| cause.kind() == CauseKind::Limit) {
@@ -39,17 +41,18 @@ pub fn file(file: &[u8], draws: &mut Draws) -> Result<Outcome, String> {
     drop(decode_reduced(strict, file, draws.of(&[2, 4, 8]), Channels::Rgb, None));
     drop(decode(strict.allow_truncated(true), file, Channels::Grey, None));
     let ours = decode(strict, file, Channels::Rgb, None);
+    if !is_baseline(file) || is_read_twice(file) {
+        return Ok(Outcome::Passed);
+    }
     // A new one: an error leaves something behind.
     let Ok(theirs) = Turbo::decoder().decode(file) else { return Ok(Outcome::Passed) };
     match (ours, theirs.warning) {
-        _ if !is_baseline(file) || is_read_twice(file) => Ok(Outcome::Passed),
         (Ok(pixels), None) => {
-            if let Some((at, (ours, other))) = pixels
-                .iter()
-                .zip(&theirs.pixels)
-                .enumerate()
-                .find(|(_, (ours, other))| ours != other)
-            {
+            if pixels.len() != theirs.pixels.len() {
+                return Err(format!("{} levels and {}", pixels.len(), theirs.pixels.len()));
+            }
+            let mut levels = pixels.iter().zip(&theirs.pixels).enumerate();
+            if let Some((at, (ours, other))) = levels.find(|(_, (ours, other))| ours != other) {
                 let (row, column) = (at / 3 / theirs.width, at / 3 % theirs.width);
                 return Err(format!("row {row}, column {column}: {ours} and {other}"));
             }
@@ -60,7 +63,12 @@ pub fn file(file: &[u8], draws: &mut Draws) -> Result<Outcome, String> {
             }
             Ok(Outcome::Alike)
         }
-        (Err(cause), None) if cause.kind() == CauseKind::Truncated => Ok(Outcome::Passed),
+        // A file without an end is nothing that libjpeg-turbo warns of, if the picture has one.
+        (Err(cause), None)
+            if cause.kind() == CauseKind::Truncated && !file.ends_with(&[0xff, 0xd9]) =>
+        {
+            Ok(Outcome::Passed)
+        }
         (Err(_), None) => Ok(Outcome::Refused),
         (_, Some(_)) => Ok(Outcome::Warned),
     }

@@ -167,13 +167,14 @@ fn files_with_changed_bytes() {
             let at = draws.below(file.len());
             file[at] = draws.bits() as u8;
         }
-        let outcome = compare::file(&file, &mut draws);
+        let outcome = compare::file(&file);
         outcomes.push(outcome.unwrap_or_else(|e| panic!("{kind:?} of seed {seed}: {e}")));
     }
     let of = |this| outcomes.iter().filter(|outcome| **outcome == this).count();
     let (alike, refused, warned) = (of(Outcome::Alike), of(Outcome::Refused), of(Outcome::Warned));
     eprintln!("{alike} alike, {refused} refused that libjpeg-turbo takes, {warned} it warns of");
-    assert!(alike > 100);
+    // Of seeds that are always the same.
+    assert!(alike > 3_000 && refused < 200, "{alike} alike, {refused} refused");
 }
 
 /// The same of the files that `guided` found.
@@ -184,7 +185,7 @@ fn files_that_a_fuzzer_found() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let file = std::fs::read(&path).unwrap();
-        let outcome = compare::file(&file, &mut Draws(count));
+        let outcome = compare::file(&file);
         count += 1;
         alike += usize::from(
             outcome.unwrap_or_else(|e| panic!("{}: {e}", path.display())) == Outcome::Alike,

@@ -3,13 +3,15 @@
 //! temporary files, and named.
 //!
 //! ```sh
-//! cargo run --release -p infeed-oracle --bin fuzz -- SECONDS [FIRST_SEED [PHOTOS]]
+//! RUSTFLAGS="-Coverflow-checks=on -Cdebug-assertions=on" \
+//!     cargo run --release -p infeed-oracle --bin fuzz -- SECONDS [FIRST_SEED [PHOTOS]]
 //! ```
 //!
 //! Without a folder of photographs the files are those that no encoder makes. `guided` goes
 //! where no draw does.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -49,7 +51,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 while Instant::now() < until && !failed.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let (file, whole) = file(seed, &photos);
-                    if let Err(what) = compare(seed, &file, whole, &counts) {
+                    let done = catch_unwind(|| compare(seed, &file, whole, &counts));
+                    let done = done.unwrap_or_else(|_| Err("a panic".to_owned()));
+                    if let Err(what) = done {
                         let path: PathBuf = std::env::temp_dir().join(format!("{seed}.jpg"));
                         std::fs::write(&path, &file).unwrap();
                         println!("seed {seed}: {what}: {}", path.display());
@@ -105,7 +109,7 @@ fn file(seed: u64, photos: &[Vec<u8>]) -> (Vec<u8>, bool) {
 }
 
 fn compare(seed: u64, file: &[u8], whole: bool, counts: &Counts) -> Result<(), String> {
-    let became = match compare::file(file, &mut Draws(!seed))? {
+    let became = match compare::file(file)? {
         Outcome::Alike => &counts.alike,
         Outcome::Refused => &counts.refused,
         Outcome::Warned => &counts.warned,

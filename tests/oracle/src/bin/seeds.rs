@@ -16,9 +16,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (count, bytes): (usize, usize) = (count.parse()?, bytes.parse()?);
     std::fs::create_dir_all(&folder)?;
     let kinds = [Kind::Usual, Kind::Odd, Kind::Mild, Kind::Wild];
-    let files = (0..).map(|seed| synthetic::file(&mut Draws(seed), kinds[seed as usize % 4]));
-    for (number, file) in files.filter(|file| file.len() <= bytes).take(count).enumerate() {
-        std::fs::write(folder.join(format!("{number}.jpg")), file)?;
+    let files =
+        (0..1 << 20).map(|seed: u64| synthetic::file(&mut Draws(seed), kinds[seed as usize % 4]));
+    let mut written = 0;
+    for file in files.filter(|file| file.len() <= bytes).take(count) {
+        std::fs::write(folder.join(format!("{written}.jpg")), file)?;
+        written += 1;
     }
-    Ok(())
+    match written == count {
+        true => Ok(()),
+        false => Err(format!("{written} files only are of {bytes} bytes or fewer").into()),
+    }
 }
