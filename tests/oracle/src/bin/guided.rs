@@ -13,7 +13,7 @@
 //! mkdir found
 //! alias guided=target/guided/x86_64-unknown-linux-gnu/release/guided
 //! guided found tests/oracle/corpus -max_len=1200 -max_total_time=3600
-//! guided -merge=1 tests/oracle/corpus found
+//! guided -set_cover_merge=1 -use_counters=0 tests/oracle/corpus found
 //! ```
 #![no_main]
 
