@@ -54,9 +54,9 @@ impl Turbo {
         assert_eq!(result, 0, "{}", self.error());
     }
 
-    fn get(&self, parameter: raw::TJPARAM) -> usize {
+    fn get(&self, parameter: raw::TJPARAM) -> i32 {
         // SAFETY: the handle is live.
-        unsafe { raw::tj3Get(self.handle, parameter as i32) as usize }
+        unsafe { raw::tj3Get(self.handle, parameter as i32) }
     }
 
     fn error(&self) -> String {
@@ -88,7 +88,9 @@ impl Turbo {
             return Err(self.error());
         }
         let [width, height] = [raw::TJPARAM_TJPARAM_JPEGWIDTH, raw::TJPARAM_TJPARAM_JPEGHEIGHT];
-        Ok((self.get(width).div_ceil(self.by), self.get(height).div_ceil(self.by)))
+        // With a warning, there may be none.
+        let side = |of| usize::try_from(self.get(of)).map_err(|_| "no size".to_owned());
+        Ok((side(width)?.div_ceil(self.by), side(height)?.div_ceil(self.by)))
     }
 
     /// Decodes to RGB into `to`, which is as large; a warning, if there was one.
