@@ -227,6 +227,10 @@ impl Report {
         if self.errors.len() > SHOWN {
             writeln!(out, "    and {} more (--json has all)", self.errors.len() - SHOWN)?;
         }
+        let undelivered = self.failed().saturating_sub(self.errors.len() as u64);
+        if undelivered > 0 {
+            writeln!(out, "    and {undelivered} more, of batches that did not come")?;
+        }
         Ok(())
     }
 
