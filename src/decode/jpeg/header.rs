@@ -146,21 +146,20 @@ impl<'a> Header<'a> {
 fn read_quantisers(mut body: &[u8], to: &mut [Option<Block>; 4]) -> Option<()> {
     while let Some((&first, rest)) = body.split_first() {
         let to = to.get_mut(usize::from(first & 15))?;
-        body = match first >> 4 {
+        let (values, rest) = match first >> 4 {
             0 => {
                 let (values, rest) = rest.split_first_chunk::<64>()?;
-                *to = Some(by_rows(&values.map(u16::from)));
-                rest
+                (values.map(u16::from), rest)
             }
             1 => {
                 let (values, rest) = rest.split_first_chunk::<128>()?;
                 let values = values.as_chunks::<2>().0;
-                let value = |i: usize| u16::from_be_bytes(values[i]);
-                *to = Some(by_rows(&std::array::from_fn(value)));
-                rest
+                (std::array::from_fn(|i| u16::from_be_bytes(values[i])), rest)
             }
             _ => return None,
         };
+        *to = Some(by_rows(&values));
+        body = rest;
     }
     Some(())
 }

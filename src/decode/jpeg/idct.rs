@@ -102,7 +102,7 @@ fn transformed<const SIDE: usize>(
     }
 }
 
-/// The same of a block with nothing below its first row: all rows are the same.
+/// [`whole`] of a block with nothing below its first row: all rows are the same.
 pub(super) fn flat(block: Coefficients<'_>, to: &mut [u8], stride: usize) {
     let row = sums(std::array::from_fn(|column| block.at(column) << KEPT)).map(level);
     for to in to.chunks_mut(stride).take(8) {
@@ -119,7 +119,8 @@ pub(super) fn is_flat(block: Coefficients<'_>, last: u32) -> bool {
     FIRST_ROW >> last & 1 == 1 && block.values[8..].iter().all(|&value| value == 0)
 }
 
-/// The same of a block with nothing but its first coefficient.
+/// Any number of samples of a block with nothing but its first coefficient, or the one
+/// that is the mean of a block.
 pub(super) fn constant(block: Coefficients<'_>, to: &mut [u8], stride: usize, side: usize) {
     let level = level((i32::from(block.at(0) << KEPT)) << BITS);
     for to in to.chunks_mut(stride).take(side) {
