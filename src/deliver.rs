@@ -32,7 +32,7 @@ pub(crate) struct Delivery<T: Element> {
     current: Current,
     tracker: Tracker,
     failures: Vec<SampleError>,
-    /// A batch of which every sample failed ends the run.
+    /// An epoch of which every sample failed ends the run.
     needs_rows: bool,
     /// Nothing more comes from the window.
     over: bool,
@@ -178,7 +178,8 @@ impl<T: Element> Delivery<T> {
         let Some(buffer) = buffer else {
             let last = failures.last().map(ToString::to_string).unwrap_or_default();
             self.judge(failures);
-            if !self.over && self.needs_rows {
+            // Other ranks have this batch, and wait for one another after each.
+            if !self.over && self.needs_rows && self.config.shard.world > 1 {
                 self.end_run(Error::empty_batch(epoch, Some(index), last));
             }
             return;
@@ -233,8 +234,9 @@ impl<T: Element> Delivery<T> {
         }
     }
 
-    /// An unordered epoch of which every sample failed has no batch to miss
-    /// them. What is left of one that had batches before may fail altogether.
+    /// An epoch of which every sample failed has no batch to miss them, and would
+    /// look like an end. What is left of one that had batches before may fail
+    /// altogether.
     fn nothing_delivered(&self, totals: Totals) -> Option<Error> {
         let Totals { epoch, planned, delivered, .. } = totals;
         let last = || self.current.last_failure.clone();

@@ -147,12 +147,48 @@ fn substitutes_run_out() {
 }
 
 #[test]
-fn a_batch_without_a_sample_ends_the_run() {
+fn a_batch_without_a_sample_does_not_come_and_the_others_keep_their_numbers() {
     within(|_| {
-        let skip = failing(12, &[4, 5, 6, 7]).loader().batch_size(4).on_error(OnError::skip());
-        assert_eq!(items(skip, 2), [Ok(vec![0, 1, 2, 3]), Err(ErrorKind::EmptyBatch)]);
-        let unordered = Scripted::new(vec![Act::ReadError; 6]).loader().order(Order::Unordered);
-        assert_eq!(items(unordered.on_error(OnError::skip()), 2), [Err(ErrorKind::EmptyBatch)]);
+        let source = failing(14, &[4, 5, 6, 7, 12, 13]);
+        for policy in [OnError::skip(), OnError::Fail] {
+            let mut loader = source.loader().batch_size(4).on_error(policy).build().unwrap();
+            let mut epochs = loader.epochs(0..2).unwrap();
+            let mut numbers = Vec::new();
+            for item in &mut epochs {
+                match item {
+                    Ok(batch) => numbers.push((batch.epoch(), batch.index())),
+                    Err(error) => assert!(error.sample().is_some(), "{error}"),
+                }
+            }
+            assert_eq!(numbers, [(0, 0), (0, 2), (1, 0), (1, 2)]);
+        }
+        // One sample a batch, as for inference.
+        let single = failing(5, &[0, 2, 4]).loader().batch_size(1).on_error(OnError::skip());
+        assert_eq!(items(single, 2), [Ok(vec![1]), Ok(vec![3])]);
+    });
+}
+
+#[test]
+fn an_epoch_without_a_sample_ends_the_run() {
+    within(|_| {
+        for order in [Order::Ordered, Order::Unordered] {
+            let builder = || Scripted::new(vec![Act::ReadError; 6]).loader().batch_size(4);
+            let skip = builder().order(order).on_error(OnError::skip());
+            assert_eq!(items(skip, 2), [Err(ErrorKind::EmptyBatch)]);
+            let told = items(builder().order(order), 2);
+            assert_eq!(told.len(), 7);
+            assert_eq!(told[6], Err(ErrorKind::EmptyBatch));
+        }
+    });
+}
+
+/// Ranks take one step a batch together, so none may be a batch short.
+#[test]
+fn a_batch_without_a_sample_ends_the_run_of_a_rank() {
+    within(|_| {
+        let source = failing(16, &[8, 10, 12, 14]);
+        let builder = || source.loader().batch_size(4).shard(0, 2).on_error(OnError::skip());
+        assert_eq!(items(builder(), 2), [Ok(vec![0, 2, 4, 6]), Err(ErrorKind::EmptyBatch)]);
     });
 }
 

@@ -201,6 +201,7 @@ pub(super) fn run<X: ?Sized>(
 pub(super) fn view<V>(shape: [usize; 3], values: &mut [V]) -> ArrayViewMut3<'_, V> {
     match ArrayViewMut3::from_shape(shape, values) {
         Ok(view) => view,
+        #[allow(clippy::unreachable, reason = "this file sees to it, whatever the input")]
         Err(_) => unreachable!("the slice is as long as the shape says"),
     }
 }

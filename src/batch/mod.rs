@@ -175,6 +175,7 @@ impl<T: Element> Batch<T> {
         let memory = &mut self.buffer.as_mut_slice()[..values];
         match ArrayViewMut4::from_shape(self.shape, memory) {
             Ok(view) => view,
+            #[allow(clippy::unreachable, reason = "this file sees to it, whatever the input")]
             Err(_) => unreachable!("the slice is as long as the shape says"),
         }
     }
@@ -206,6 +207,7 @@ impl<T: Element> Batch<T> {
     pub fn targets(&self) -> ArrayView2<'_, f32> {
         match ArrayView2::from_shape(self.targets_shape(), &self.targets) {
             Ok(view) => view,
+            #[allow(clippy::unreachable, reason = "this file sees to it, whatever the input")]
             Err(_) => unreachable!("all targets of a source have one length"),
         }
     }
@@ -234,7 +236,8 @@ impl<T: Element> Batch<T> {
         self.epoch
     }
 
-    /// Its number in the epoch, from 0.
+    /// Its number in the epoch, from 0. Ordered, a batch of which every sample failed
+    /// does not come, and its number with it.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index
@@ -279,6 +282,7 @@ impl<T: Element> Batch<T> {
         let targets = Array2::from_shape_vec(targets_shape, targets.into_vec());
         match (images, targets) {
             (Ok(images), Ok(targets)) => BatchParts { images, labels, targets, samples },
+            #[allow(clippy::unreachable, reason = "this file sees to it, whatever the input")]
             _ => unreachable!("the vectors are as long as the shapes say"),
         }
     }
@@ -295,6 +299,7 @@ impl<T: Element> Batch<T> {
 fn view<T>(shape: [usize; 4], values: &[T]) -> ArrayView4<'_, T> {
     match ArrayView4::from_shape(shape, values) {
         Ok(view) => view,
+        #[allow(clippy::unreachable, reason = "this file sees to it, whatever the input")]
         Err(_) => unreachable!("the slice is as long as the shape says"),
     }
 }

@@ -123,8 +123,9 @@ pub enum OnError {
     #[default]
     Fail,
     /// The sample is left out, counted and named, within `max_failures`.
-    /// Ordered, its batch is shorter by one and no other batch changes;
-    /// unordered, later samples fill the place.
+    /// Ordered, its batch is shorter by one and no other batch changes: one of
+    /// which every sample failed does not come, and the others keep their
+    /// numbers. Unordered, later samples fill the place.
     Skip {
         /// How many samples of an epoch may be left out.
         max_failures: Budget,

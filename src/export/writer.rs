@@ -350,6 +350,7 @@ impl Writer {
         match (own, &self.single) {
             (Some(own), _) => &own.unnamed,
             (None, Some(single)) => &single[kind],
+            #[allow(clippy::unreachable, reason = "this file sees to it, whatever the input")]
             (None, None) => unreachable!("an array has a file of its own, or all have one"),
         }
     }

@@ -284,7 +284,7 @@ impl<T: Element> Loader<T> {
     }
 
     /// The number of batches of a whole epoch here, once the walk has ended; fewer
-    /// come unordered with failing samples.
+    /// come where samples fail: unordered, or when all of one batch do.
     #[must_use]
     pub fn batches(&self) -> Option<u64> {
         self.samples().map(|samples| self.shared.plan.batches(samples))

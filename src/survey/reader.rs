@@ -44,6 +44,7 @@ impl Reader {
 
     /// The encoded bytes of a sample.
     pub(crate) fn read(&mut self, source: &dyn Source, path: &Path) -> Result<Encoded, Cause> {
+        #[allow(clippy::unreachable, reason = "this crate sees to it, whatever the input")]
         let Some(runtime) = &self.runtime else { unreachable!("taken when dropped") };
         let start = Instant::now();
         let admission = Admission::new(Arc::clone(&self.budget), self.max_file_bytes, start);

@@ -110,6 +110,7 @@ impl Scaler {
     /// what they complete into `out`, the whole scaled picture, `[height, width,
     /// channel]`.
     pub(crate) fn push(&self, top: usize, pixels: &[u8], scratch: &mut Scratch, out: &mut [u8]) {
+        #[allow(clippy::unreachable, reason = "this crate sees to it, whatever the input")]
         let Some(form) = scratch.form else { unreachable!("begun before rows come") };
         let scaled = self.scaled(form);
         let (stride, width) = (scaled.stride(), scaled.size.width as usize);

@@ -270,6 +270,7 @@ impl Scratch {
         mut emit: impl FnMut(usize, &[u8], &mut Vec<u8>),
     ) {
         let Scratch { bilinear, antialias, progress, source, line, spare, .. } = self;
+        #[allow(clippy::unreachable, reason = "this crate sees to it, whatever the input")]
         let Some(form) = self.form else { unreachable!("begun before rows come") };
         let stride = form.stride();
         let rows = top..top + pixels.len() / stride;

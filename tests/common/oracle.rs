@@ -155,7 +155,7 @@ pub(crate) fn serial(
         _ => u64::MAX,
     };
     for epoch in epochs {
-        let mut failures = 0;
+        let (mut failures, mut delivered) = (0, 0);
         for (index, start) in (0..length).step_by(batch_size).enumerate() {
             let (mut rows, before) = (Vec::new(), failures);
             for position in start..length.min(start + batch_size) {
@@ -177,10 +177,14 @@ pub(crate) fn serial(
             }
             if rows.is_empty() {
                 assert!(failures > before);
-                items.push(Item::run(ErrorKind::EmptyBatch));
-                return (items, skipped);
+                continue;
             }
+            delivered += rows.len();
             items.push(Item::Batch { epoch, index: index as u64, rows });
+        }
+        if length > 0 && delivered == 0 {
+            items.push(Item::run(ErrorKind::EmptyBatch));
+            return (items, skipped);
         }
     }
     (items, skipped)

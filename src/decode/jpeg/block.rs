@@ -16,6 +16,7 @@ pub(super) struct Coefficients<'a> {
 
 impl<'a> Coefficients<'a> {
     #[inline(always)]
+    #[allow(clippy::expect_used, reason = "a matter of two lengths that are constants")]
     pub(super) fn new(values: &'a Room, quantisers: &'a Block) -> Self {
         Coefficients { values: values.first_chunk().expect("it has more than 64"), quantisers }
     }

@@ -34,6 +34,7 @@ fn one_block(block: Coefficients<'_>, to: &mut [u8], stride: usize) {
     let rows = transposed(pass::<{ (BITS + KEPT + 3) as i32 }>(columns));
     for (row, to) in rows.into_iter().zip(to.chunks_mut(stride)) {
         let levels = vadd_u8(vreinterpret_u8_s8(vqmovn_s16(row)), vdup_n_u8(128));
+        #[allow(clippy::expect_used, reason = "planes are made so, whatever the input")]
         let to: &mut [u8; 8] = to.first_chunk_mut().expect("lines have eight samples at least");
         // SAFETY: 8 bytes are there.
         unsafe { vst1_u8(to.as_mut_ptr(), levels) };
