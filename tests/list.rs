@@ -151,10 +151,28 @@ fn paths_start_at_the_list_or_where_one_says() {
     std::fs::write(root.path().join("list.jsonl"), content).unwrap();
     let mut loader = small(&root.path().join("list.jsonl")).build().unwrap();
     assert_eq!(paths(&mut loader).len(), 3);
-    // Where the list lies by itself, they are not found.
+    // Where the list lies by itself, the absolute one is not the list's.
+    let error = small(&list).build().unwrap_err();
+    assert!(error.to_string().contains("line 1: path = "), "{error}");
+    // And the others are not there.
+    std::fs::write(&list, line(Path::new("2.ppm"))).unwrap();
     let mut loader = small(&list).build().unwrap();
     let error = loader.epoch(0).unwrap().next().unwrap().unwrap_err();
     assert_eq!(error.sample().unwrap().path(), Path::new("2.ppm"));
+}
+
+#[test]
+fn a_list_reads_nothing_outside_of_its_folder() {
+    let root = tree([("secret.ppm", ppm(2, 2, 1)), ("photos/1.ppm", ppm(2, 2, 2))]);
+    let list = root.path().join("photos/list.csv");
+    let absolute = root.path().join("secret.ppm").display().to_string();
+    for outside in ["../secret.ppm", "1.ppm/../../secret.ppm", &absolute, "/dev/zero"] {
+        std::fs::write(&list, format!("path\n1.ppm\n{outside}\n")).unwrap();
+        let error = small(&list).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Source);
+        let text = error.to_string();
+        assert!(text.contains("line 3: path = ") && text.contains("relative_to"), "{text}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::folder::{At, EXPORT, Io, array_name, whole};
+use super::folder::{self, At, EXPORT, Io, array_name, whole};
 use super::journal::Record;
 use super::npy::Rows;
 use super::recipe::Recipe;
@@ -82,8 +82,8 @@ impl Index {
             bytes => bytes.at(&path)?,
         };
         let read = serde_json::from_slice::<Self>(&bytes).map_err(|error| error.to_string());
-        let read = read.and_then(|index| match index.plan.wrong() {
-            Some(wrong) => Err(wrong.to_owned()),
+        let read = read.and_then(|index| match index.wrong() {
+            Some(wrong) => Err(wrong),
             None => Ok(index),
         });
         read.map(Some).map_err(|wrong| {
@@ -97,6 +97,14 @@ impl Index {
             let reason = format!("{}: it cannot be read: {wrong}. {what}", path.display());
             Error::config("out", out.display(), reason)
         })
+    }
+
+    /// What no export says: its files are beside this one, whatever their names.
+    fn wrong(&self) -> Option<String> {
+        let mut files = self.shards.iter().flat_map(|shard| &shard.files).map(|part| &part.file);
+        let foreign = files.find(|file| !folder::is_ours(file));
+        let foreign = foreign.map(|file| format!("{file:?} is no name of an export's file"));
+        self.plan.wrong().map(str::to_owned).or(foreign)
     }
 
     /// Whether there is an `export.json` that is an export's, of whatever version.

@@ -1,6 +1,7 @@
 //! A list of image files with what is known of each.
 
 mod classes;
+mod inside;
 mod json;
 mod rows;
 mod separated;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::{Admission, Fingerprint, Listed, Listing, ReadFuture, Source, file};
 use crate::error::{Cause, Error, Result};
 use classes::Classes;
+use inside::Root;
 use rows::{Each, Survey, Wrong};
 
 /// The images that a file lists, in its order, with a class, a number or a
@@ -44,9 +46,10 @@ use rows::{Each, Survey, Wrong};
 /// Columns, or keys, in any order; others are ignored (a table that has a `label` or a
 /// `target` and none of these beside the path is refused):
 ///
-/// * `path`: the image file, absolute or relative to the list's own folder
-///   ([`relative_to`](List::relative_to) names another). A path may come several
-///   times, and is as many samples.
+/// * `path`: the image file, relative to the list's own folder
+///   ([`relative_to`](List::relative_to) names another), or absolute. Either way
+///   it must lie below that folder, without `..` on the way: a list reads nothing
+///   else. A path may come several times, and is as many samples.
 /// * `class`: a name or a number. Where every class of the list is a whole number
 ///   (from 0 to 2147483647, without leading zeros), labels are these numbers, and
 ///   the classes' names are the numbers from 0 to the largest (none beyond a
@@ -104,7 +107,8 @@ impl List {
         Ok(List { file, root, format })
     }
 
-    /// Where relative paths start. Default: the folder that holds the list.
+    /// Where relative paths start, and below which all paths lie. Default: the
+    /// folder that holds the list.
     #[must_use]
     pub fn relative_to(mut self, root: impl Into<PathBuf>) -> Self {
         self.root = root.into();
@@ -145,7 +149,7 @@ impl Source for List {
     fn list(&self, listing: &mut Listing<'_>) -> Result<()> {
         let bytes = std::fs::read(&self.file).map_err(|error| unreadable(&self.file, error))?;
         let text = rows::text(&bytes).map_err(|wrong| self.wrong(&wrong))?;
-        let mut survey = Survey::default();
+        let mut survey = Survey::below(Root::new(&self.root));
         self.each_row(text, &mut |row| survey.see(row).map(ControlFlow::Continue))?;
         if survey.is_empty() {
             let reason = "no image was found there. Give a list with a row for each image";

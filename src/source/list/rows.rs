@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::classes::is_no_number;
+use super::inside::Root;
 
 /// The columns, or keys, that mean something.
 pub(super) const COLUMNS: [&str; 4] = ["path", "class", "number", "vector"];
@@ -102,14 +103,18 @@ pub(super) fn finite(
 }
 
 /// What all rows have in common.
-#[derive(Debug, Default)]
 pub(super) struct Survey {
+    root: Root,
     /// The first row's line, and what its target is.
     first: Option<(u64, Form, usize)>,
     classes: BTreeSet<String>,
 }
 
 impl Survey {
+    pub(super) fn below(root: Root) -> Self {
+        Survey { root, first: None, classes: BTreeSet::new() }
+    }
+
     /// Checks a row by itself and beside the ones before.
     pub(super) fn see(&mut self, row: &Row<'_>) -> Result<(), Wrong> {
         let Row { line, path, class, form, target } = *row;
@@ -118,6 +123,12 @@ impl Survey {
         }
         if Path::new(path).file_name().is_none() {
             return Err(Wrong::value(line, "path", path, "expected the path of a file"));
+        }
+        if !self.root.holds(Path::new(path)) {
+            let expected = "expected a path below the list's folder, without `..`. Name the \
+                            folder that holds all images (List::relative_to; DIR on the command \
+                            line)";
+            return Err(Wrong::value(line, "path", path, expected));
         }
         let here = (form, target.len());
         let (first_line, first_form, first_len) = *self.first.get_or_insert((line, form, here.1));
