@@ -83,7 +83,8 @@ pub enum ErrorKind {
     Source,
     /// More samples failed than the budget allows.
     FailureBudget,
-    /// All samples of one batch failed (or, unordered, of one epoch).
+    /// All samples of one epoch failed; or, with several ranks, of one batch, without
+    /// which this rank would be a batch short.
     EmptyBatch,
     /// Replacing ran out of attempts.
     NoSubstitute,
@@ -283,6 +284,8 @@ pub enum CauseKind {
     Limit,
     /// The read took longer than `read_timeout`.
     TimedOut,
+    /// The operating system refused the memory for it.
+    Memory,
     /// Code of a decoder or of a plugged-in part panicked.
     Panicked,
     /// A transform of yours does not take this sample.
@@ -299,6 +302,7 @@ impl fmt::Display for CauseKind {
             CauseKind::Unsupported => "unsupported",
             CauseKind::Limit => "over a limit",
             CauseKind::TimedOut => "timed out",
+            CauseKind::Memory => "out of memory",
             CauseKind::Panicked => "panicked",
             CauseKind::Refused => "refused",
         })
@@ -356,6 +360,7 @@ impl From<std::io::Error> for Cause {
             std::io::ErrorKind::NotFound => CauseKind::NotFound,
             std::io::ErrorKind::UnexpectedEof => CauseKind::Truncated,
             std::io::ErrorKind::TimedOut => CauseKind::TimedOut,
+            std::io::ErrorKind::OutOfMemory => CauseKind::Memory,
             _ => CauseKind::Io,
         };
         Cause::new(kind, error.to_string()).caused_by(error)

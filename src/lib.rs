@@ -94,6 +94,7 @@ mod watch;
 mod error;
 mod fence;
 mod linger;
+mod memory;
 mod unfinished;
 
 #[cfg(feature = "export")]

@@ -10,6 +10,7 @@ use crate::config::{Limits, Size};
 use crate::decode::{Channels, Decode, Opened, Orientation};
 use crate::element::Element;
 use crate::error::{Cause, Stage};
+use crate::memory::zeroed;
 use crate::transform::{Form, Region, Scaler, Scratch, Transform, Turn};
 
 /// One thread's decode and transform, alone: what the loader's decoder threads
@@ -148,11 +149,11 @@ impl<T: Element> Preprocessor<T> {
             let most = transform.reduction(opened.form, turn, scaler.as_ref());
             opened.reduce(most).map_err(failed)?;
         }
-        let memory = first(memory, opened.memory_bytes());
+        let memory = first(memory, opened.memory_bytes()).map_err(failed)?;
         let mut upright = if changed {
             let channels = if grey { 1 } else { opened.form.channels };
             let form = Form { channels, ..opened.form };
-            let pixels = first(pixels, form.bytes());
+            let pixels = first(pixels, form.bytes()).map_err(failed)?;
             opened.read_whole(memory, pixels).map_err(failed)?;
             augment.pixels(pixels, form, &origin).map_err(refused)?;
             Upright::Whole(form, pixels)
@@ -161,7 +162,7 @@ impl<T: Element> Preprocessor<T> {
         };
         if let Some(scaler) = scaler {
             let (form, scaled) = (upright.form(), scaler.scaled(upright.form()));
-            let out = first(out, scaled.bytes());
+            let out = first(out, scaled.bytes()).map_err(failed)?;
             scaler.begin(form, scratch);
             let whole = Region::whole(form.coming());
             let fed = upright.feed(whole, &mut |top, rows| scaler.push(top, rows, scratch, out));
@@ -170,7 +171,7 @@ impl<T: Element> Preprocessor<T> {
         }
         let wanted = transform.begin(upright.form(), turn, scratch);
         if augment.changes_levels() {
-            let levels = first(levels, transform.row_len());
+            let levels = first(levels, transform.row_len()).map_err(refused)?;
             let fed = upright.feed(wanted, &mut |top, pixels| {
                 transform.push_levels(top, pixels, scratch, levels);
             });
@@ -218,19 +219,23 @@ impl<T: Element> Preprocessor<T> {
         let channels = Some(Channels::Rgb);
         let opened = Opened::open(&**decoder, encoded, limits, channels, false)?;
         let form = opened.form;
-        let memory = first(memory, opened.memory_bytes());
-        let pixels = first(pixels, form.bytes());
+        let memory = first(memory, opened.memory_bytes())?;
+        let pixels = first(pixels, form.bytes())?;
         opened.read_whole(memory, pixels)?;
         Ok((form.size, pixels))
     }
 }
 
-/// The first `len` bytes of memory that grows to what is needed.
-fn first(memory: &mut Vec<u8>, len: usize) -> &mut [u8] {
+/// The first `len` bytes, of no particular content, of memory that grows to what is
+/// needed.
+fn first(memory: &mut Vec<u8>, len: usize) -> Result<&mut [u8], Cause> {
     if memory.len() < len {
-        memory.resize(len, 0);
+        // Before there is more.
+        memory.clear();
+        memory.shrink_to_fit();
+        *memory = zeroed(len)?;
     }
-    &mut memory[..len]
+    Ok(&mut memory[..len])
 }
 
 impl<T: Element> fmt::Debug for Preprocessor<T> {

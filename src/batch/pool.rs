@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytemuck::Zeroable;
 
 use super::pages::advise_huge;
+use crate::memory::{Refused, zeroed};
 use crate::stats::Level;
 
 /// Memory of batches of one size. Taking never waits: what the caller keeps is
@@ -45,7 +46,7 @@ impl<T: Zeroable> Pool<T> {
     }
 
     /// A buffer of `elements` initialised values of no particular content.
-    pub(crate) fn take(self: &Arc<Self>) -> Buffer<T> {
+    pub(crate) fn take(self: &Arc<Self>) -> Result<Buffer<T>, Refused> {
         let kept = {
             let mut state = self.lock();
             let kept = state.free.pop();
@@ -53,13 +54,13 @@ impl<T: Zeroable> Pool<T> {
             state.peak = state.peak.max(state.existing);
             kept
         };
-        let memory = kept.unwrap_or_else(|| {
-            // Zeroes come from the allocator untouched, so the advice is in time.
-            let mut fresh = bytemuck::zeroed_vec(self.elements);
-            advise_huge(&mut fresh);
-            fresh
-        });
-        Buffer { memory, pool: Some(Arc::clone(self)) }
+        if let Some(memory) = kept {
+            return Ok(Buffer { memory, pool: Some(Arc::clone(self)) });
+        }
+        let mut memory = zeroed(self.elements).inspect_err(|_| self.forget())?;
+        // Zeroes come from the allocator untouched, so the advice is in time.
+        advise_huge(&mut memory);
+        Ok(Buffer { memory, pool: Some(Arc::clone(self)) })
     }
 }
 
@@ -170,18 +171,18 @@ mod tests {
     #[test]
     fn the_last_buffer_back_is_the_first_out() {
         let pool = Pool::<u32>::new(4, 3);
-        let (mut a, b) = (pool.take(), pool.take());
+        let (mut a, b) = (pool.take().unwrap(), pool.take().unwrap());
         a.as_mut_slice()[0] = 7;
         drop(b);
         drop(a);
-        assert_eq!(pool.take().as_slice()[0], 7);
+        assert_eq!(pool.take().unwrap().as_slice()[0], 7);
         assert_eq!(pool.existing(), 2);
     }
 
     #[test]
     fn more_than_the_pool_keeps_is_freed() {
         let pool = Pool::<u8>::new(4, 2);
-        let held: Vec<_> = (0..10).map(|_| pool.take()).collect();
+        let held: Vec<_> = (0..10).map(|_| pool.take().unwrap()).collect();
         assert_eq!(pool.existing(), 10);
         drop(held);
         assert_eq!(pool.existing(), 2);
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn a_closed_pool_keeps_nothing() {
         let pool = Pool::<u8>::new(4, 2);
-        let (held, free) = (pool.take(), pool.take());
+        let (held, free) = (pool.take().unwrap(), pool.take().unwrap());
         drop(free);
         pool.close();
         assert_eq!(pool.existing(), 1);
@@ -199,9 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_is_refused_is_not_counted() {
+        let pool = Pool::<u64>::new(1 << 57, 2);
+        assert!(pool.take().is_err());
+        assert_eq!(pool.existing(), 0);
+    }
+
+    #[test]
     fn memory_given_away_is_not_counted() {
         let pool = Pool::<u8>::new(4, 2);
-        assert_eq!(pool.take().into_vec().len(), 4);
+        assert_eq!(pool.take().unwrap().into_vec().len(), 4);
         assert_eq!(pool.existing(), 0);
     }
 }

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     fn rows(count: usize, row_len: usize) -> Arc<Rows<u32>> {
-        Arc::new(Rows::new(Pool::new(count * row_len, 4).take(), row_len))
+        Arc::new(Rows::new(Pool::new(count * row_len, 4).take().unwrap(), row_len))
     }
 
     #[test]

@@ -422,10 +422,11 @@ impl<T: Element> Worker<T> {
             );
             return Err(Cause::new(CauseKind::Limit, message));
         }
-        if let Some(lease) = self.pixels.try_take(len, working) {
+        if let Some(lease) = self.pixels.try_take(len, working)? {
             return Ok(lease);
         }
-        Ok(work.waiting(|| self.in_work.waiting(|| self.pixels.take_waiting(len, working))))
+        let wait = || self.in_work.waiting(|| self.pixels.take_waiting(len, working));
+        Ok(work.waiting(wait)?)
     }
 }
 

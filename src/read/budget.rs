@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::memory::{Refused, zeroed};
 use crate::stats::Level;
 
 /// Buffers are made in steps of so many bytes, so that files of nearly one size
@@ -66,22 +67,26 @@ impl ByteBudget {
 
     /// A buffer of `len` bytes of no particular content, and the right to
     /// `extra` bytes that somebody else allocates; now or not at all.
-    pub(crate) fn try_take(self: &Arc<Self>, len: usize, extra: u64) -> Option<Lease> {
+    pub(crate) fn try_take(
+        self: &Arc<Self>,
+        len: usize,
+        extra: u64,
+    ) -> Result<Option<Lease>, Refused> {
         let charged = self.lock().lend(self.limit, len, extra);
-        charged.map(|(buffer, charge)| self.lease(buffer, charge, len))
+        charged.map(|(buffer, charge)| self.lease(buffer, charge, len)).transpose()
     }
 
     /// The same, waiting as a task. `len + extra` must fit the limit.
     ///
     /// One return wakes one who waits, and who was served wakes the next: as
     /// long as somebody finds no room, something is lent and will come back.
-    pub(crate) async fn take(self: &Arc<Self>, len: usize, extra: u64) -> Lease {
+    pub(crate) async fn take(self: &Arc<Self>, len: usize, extra: u64) -> Result<Lease, Refused> {
         loop {
             let notified = self.notify.notified();
             tokio::pin!(notified);
             // From here on no return is missed.
             notified.as_mut().enable();
-            if let Some(lease) = self.try_take(len, extra) {
+            if let Some(lease) = self.try_take(len, extra).transpose() {
                 self.notify.notify_one();
                 return lease;
             }
@@ -90,7 +95,7 @@ impl ByteBudget {
     }
 
     /// The same, waiting as a thread. `len + extra` must fit the limit.
-    pub(crate) fn take_waiting(self: &Arc<Self>, len: usize, extra: u64) -> Lease {
+    pub(crate) fn take_waiting(self: &Arc<Self>, len: usize, extra: u64) -> Result<Lease, Refused> {
         let mut state = self.lock();
         loop {
             if let Some((buffer, charge)) = state.lend(self.limit, len, extra) {
@@ -113,16 +118,28 @@ impl ByteBudget {
         }
     }
 
-    fn lease(self: &Arc<Self>, buffer: Option<Vec<u8>>, charge: Charge, len: usize) -> Lease {
-        let buffer = buffer.unwrap_or_else(|| vec![0; charge.buffer as usize]);
-        Lease { buffer, len, charge, budget: Arc::clone(self) }
+    fn lease(
+        self: &Arc<Self>,
+        buffer: Option<Vec<u8>>,
+        charge: Charge,
+        len: usize,
+    ) -> Result<Lease, Refused> {
+        let mut lease = Lease { buffer: Vec::new(), len, charge, budget: Arc::clone(self) };
+        lease.buffer = match buffer {
+            Some(buffer) => buffer,
+            // Refused, the lease gives its charge back.
+            None => zeroed(charge.buffer as usize)?,
+        };
+        Ok(lease)
     }
 
     fn give_back(&self, buffer: Vec<u8>, charge: Charge) {
         let mut state = self.lock();
         state.lent -= charge.buffer + charge.extra;
-        state.idle_bytes += charge.buffer;
-        state.idle.push(buffer);
+        state.idle_bytes += buffer.len() as u64;
+        if !buffer.is_empty() {
+            state.idle.push(buffer);
+        }
         self.wake_one(state);
         self.notify.notify_one();
     }
@@ -228,25 +245,25 @@ mod tests {
     #[test]
     fn a_buffer_is_used_again() {
         let budget = ByteBudget::new(1 << 20);
-        let mut lease = budget.try_take(1000, 0).unwrap();
+        let mut lease = budget.try_take(1000, 0).unwrap().unwrap();
         lease[0] = 42;
         drop(lease);
-        assert_eq!(budget.try_take(900, 0).unwrap()[0], 42);
+        assert_eq!(budget.try_take(900, 0).unwrap().unwrap()[0], 42);
     }
 
     #[test]
     fn the_whole_budget_can_be_had_when_all_is_back() {
         let budget = ByteBudget::new(1_000_000);
         drop((budget.try_take(300_000, 0), budget.try_take(300_000, 5)));
-        assert!(budget.try_take(1_000_000, 0).is_some());
-        assert!(budget.try_take(400_000, 600_000).is_some());
-        assert!(budget.try_take(400_000, 600_001).is_none());
+        assert!(budget.try_take(1_000_000, 0).unwrap().is_some());
+        assert!(budget.try_take(400_000, 600_000).unwrap().is_some());
+        assert!(budget.try_take(400_000, 600_001).unwrap().is_none());
     }
 
     #[test]
     fn as_many_small_files_fit_as_the_budget_has_room_for() {
         let budget = ByteBudget::new(16 * 4096);
-        let held: Vec<_> = (0..17).map_while(|_| budget.try_take(4096, 0)).collect();
+        let held: Vec<_> = (0..17).map_while(|_| budget.try_take(4096, 0).unwrap()).collect();
         assert_eq!(held.len(), 16);
     }
 
@@ -254,17 +271,26 @@ mod tests {
     fn a_huge_buffer_is_not_spent_on_a_small_request() {
         let budget = ByteBudget::new(100_000_000);
         drop(budget.try_take(99_000_000, 0));
-        let small = budget.try_take(500_000, 0);
+        let small = budget.try_take(500_000, 0).unwrap();
         assert!(small.is_some());
-        assert!(budget.try_take(90_000_000, 0).is_some());
+        assert!(budget.try_take(90_000_000, 0).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_refused_is_not_charged() {
+        let budget = ByteBudget::new(1 << 60);
+        assert!(budget.try_take(1 << 59, 7).is_err());
+        assert!(budget.take_waiting(1 << 59, 7).is_err());
+        assert_eq!(budget.level().bytes, 0);
+        assert!(budget.try_take(1 << 10, (1 << 60) - (1 << 20)).unwrap().is_some());
     }
 
     #[test]
     fn a_waiting_thread_is_woken() {
         let budget = ByteBudget::new(1000);
-        let lease = budget.try_take(1000, 0).unwrap();
+        let lease = budget.try_take(1000, 0).unwrap().unwrap();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| budget.take_waiting(600, 400).len());
+            let waiting = scope.spawn(|| budget.take_waiting(600, 400).unwrap().len());
             drop(lease);
             assert_eq!(waiting.join().unwrap(), 600);
         });
@@ -273,10 +299,10 @@ mod tests {
     #[tokio::test]
     async fn a_waiting_task_is_woken() {
         let budget = ByteBudget::new(1000);
-        let lease = budget.try_take(1000, 0).unwrap();
+        let lease = budget.try_take(1000, 0).unwrap().unwrap();
         let waiting = tokio::spawn({
             let budget = Arc::clone(&budget);
-            async move { budget.take(600, 0).await.len() }
+            async move { budget.take(600, 0).await.unwrap().len() }
         });
         tokio::task::yield_now().await;
         drop(lease);
@@ -289,7 +315,7 @@ mod tests {
             let budget = ByteBudget::new(1_000_000);
             let mut held = Vec::new();
             for (len, extra, drops) in requests {
-                match budget.try_take(len, extra) {
+                match budget.try_take(len, extra).unwrap() {
                     Some(lease) => {
                         prop_assert_eq!(lease.len(), len);
                         held.push(lease);

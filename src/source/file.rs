@@ -3,17 +3,23 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Admission, Encoded, Fingerprint, ReadFuture, blocking};
+use super::{Admission, Encoded, Fingerprint, ReadFuture, blocking, shortage};
 use crate::error::{Cause, CauseKind, Result};
 
 /// Reads a file, in one visit to the blocking pool where the budget of encoded
 /// bytes has room at once.
 pub(super) fn read(path: PathBuf, admission: Admission) -> ReadFuture {
     Box::pin(async move {
-        let (mut file, bytes, admission) = match blocking(move || open(&path, admission)).await? {
+        let path = Arc::<Path>::from(path);
+        let opening = || {
+            let (path, admission) = (Arc::clone(&path), admission.clone());
+            blocking(move || open(&path, &admission))
+        };
+        let (mut file, bytes) = match shortage::waited_out(&admission, opening).await? {
             Opened::Read(encoded) => return Ok(encoded),
-            Opened::Waiting(file, bytes, admission) => (file, bytes, admission),
+            Opened::Waiting(file, bytes) => (file, bytes),
         };
         let encoded = admission.admit(bytes).await?;
         blocking(move || fill(&mut file, encoded)).await
@@ -27,12 +33,12 @@ pub(super) fn fingerprint(path: &Path) -> Result<Fingerprint, Cause> {
 enum Opened {
     Read(Encoded),
     /// The budget of encoded bytes has no room for so many just now.
-    Waiting(File, u64, Admission),
+    Waiting(File, u64),
 }
 
 /// Opens a file and, where the budget allows it at once, reads it in the same
 /// visit to the blocking pool.
-fn open(path: &Path, admission: Admission) -> Result<Opened, Cause> {
+fn open(path: &Path, admission: &Admission) -> Result<Opened, Cause> {
     let mut options = File::options();
     options.read(true);
     // A FIFO or a device in the tree must not hold the thread that opens it.
@@ -47,7 +53,7 @@ fn open(path: &Path, admission: Admission) -> Result<Opened, Cause> {
     let bytes = metadata.len();
     match admission.try_admit(bytes)? {
         Some(encoded) => fill(&mut file, encoded).map(Opened::Read),
-        None => Ok(Opened::Waiting(file, bytes, admission)),
+        None => Ok(Opened::Waiting(file, bytes)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use globset::{GlobBuilder, GlobMatcher};
 use walkdir::WalkDir;
 
-use super::{Admission, Fingerprint, Listing, ReadFuture, Source, file};
+use super::{Admission, Fingerprint, Listing, ReadFuture, Source, file, shortage};
 use crate::error::{Cause, Error, Result};
 
 /// Endings that make a file a member, in any case. Membership is by name, so
@@ -65,7 +65,8 @@ impl Folder {
     /// The names of the folders directly below the root, sorted as bytes.
     fn class_folders(&self) -> Result<Vec<PathBuf>> {
         let unreadable = |error: std::io::Error| {
-            let reason = format!("the folder cannot be read: {error}. Give a folder of images");
+            let remedy = shortage::remedy(&error).unwrap_or("Give a folder of images");
+            let reason = format!("the folder cannot be read: {error}. {remedy}");
             Error::source_failed(&self.root, reason, error)
         };
         let mut names = Vec::new();
@@ -127,9 +128,9 @@ impl Source for Folder {
 }
 
 impl Folder {
-    /// A link that leads nowhere is a sample that will not be found, if its name
-    /// makes it a member; a loop is passed over; what else cannot be walked ends
-    /// the listing, since nobody knows what is missing.
+    /// A link that leads nowhere, or to itself, is a sample that will not be found,
+    /// if its name makes it a member; a loop is passed over; what else cannot be
+    /// walked ends the listing, since nobody knows what is missing.
     fn walk_error(&self, error: walkdir::Error) -> Result<Option<PathBuf>> {
         if let Some(ancestor) = error.loop_ancestor() {
             let (link, to) = (error.path().unwrap_or(&self.root).display(), ancestor.display());
@@ -137,15 +138,22 @@ impl Folder {
             return Ok(None);
         }
         let path = error.path().unwrap_or(&self.root).to_owned();
-        let not_found =
-            error.io_error().is_some_and(|io| io.kind() == std::io::ErrorKind::NotFound);
+        let leads_nowhere = |io: &std::io::Error| {
+            #[cfg(unix)]
+            let itself = io.raw_os_error() == Some(libc::ELOOP);
+            #[cfg(not(unix))]
+            let itself = false;
+            itself || io.kind() == std::io::ErrorKind::NotFound
+        };
+        let nowhere = error.io_error().is_some_and(leads_nowhere);
         let link = std::fs::symlink_metadata(&path).is_ok_and(|entry| entry.is_symlink());
-        if not_found && link {
+        if nowhere && link {
             let path = path.strip_prefix(&self.root).unwrap_or(&path).to_owned();
             return Ok(self.is_member(&path).then_some(path));
         }
-        let reason =
-            format!("the folder cannot be walked: {error}. Mend its permissions, or move it away");
+        let remedy = error.io_error().and_then(shortage::remedy);
+        let remedy = remedy.unwrap_or("Mend its permissions, or move it away");
+        let reason = format!("the folder cannot be walked: {error}. {remedy}");
         Err(Error::source_failed(path, reason, error))
     }
 }

@@ -9,6 +9,7 @@ mod listing;
 mod name;
 mod print;
 mod select;
+mod shortage;
 mod skip;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::config::Size;
 use crate::error::{Cause, CauseKind, Error, Result};
+use crate::fence::fence;
 use crate::read::budget::{ByteBudget, Lease};
 
 pub use folder::Folder;
@@ -187,6 +189,7 @@ impl DerefMut for Encoded {
 
 /// The way to memory for encoded bytes: checks the limit on a file's size and
 /// keeps the loader's budget.
+#[derive(Clone)]
 pub struct Admission {
     budget: Arc<ByteBudget>,
     max_file_bytes: u64,
@@ -210,14 +213,15 @@ impl Admission {
     ///
     /// # Errors
     ///
-    /// [`CauseKind::Limit`] when a file may not be that large.
+    /// [`CauseKind::Limit`] when a file may not be that large;
+    /// [`CauseKind::Memory`] when the operating system refuses the memory.
     pub async fn admit(&self, bytes: u64) -> Result<Encoded, Cause> {
         let len = self.check(bytes)?;
-        if let Some(lease) = self.budget.try_take(len, 0) {
+        if let Some(lease) = self.budget.try_take(len, 0)? {
             return Ok(Encoded::new(lease));
         }
         let _waiting = self.clock.wait();
-        Ok(Encoded::new(self.budget.take(len, 0).await))
+        Ok(Encoded::new(self.budget.take(len, 0).await?))
     }
 
     /// The same without waiting: `None` when the budget has no room now. For
@@ -228,20 +232,21 @@ impl Admission {
     /// As [`admit`](Self::admit).
     pub fn try_admit(&self, bytes: u64) -> Result<Option<Encoded>, Cause> {
         let len = self.check(bytes)?;
-        Ok(self.budget.try_take(len, 0).map(Encoded::new))
+        Ok(self.budget.try_take(len, 0)?.map(Encoded::new))
     }
 
     /// A buffer for `len` bytes of cached pixels, which no limit on files
-    /// concerns; `None` where the budget is too small for it altogether.
+    /// concerns; `None` where the budget is too small for it altogether, or the
+    /// memory is refused.
     pub(crate) async fn admit_pixels(&self, len: usize) -> Option<Encoded> {
         if len as u64 > self.budget.limit() {
             return None;
         }
-        if let Some(lease) = self.budget.try_take(len, 0) {
+        if let Some(lease) = self.budget.try_take(len, 0).ok()? {
             return Some(Encoded::new(lease));
         }
         let _waiting = self.clock.wait();
-        Some(Encoded::new(self.budget.take(len, 0).await))
+        self.budget.take(len, 0).await.ok().map(Encoded::new)
     }
 
     fn check(&self, bytes: u64) -> Result<usize, Cause> {
@@ -315,11 +320,14 @@ pub(crate) fn no_image(root: PathBuf) -> Error {
 ///
 /// # Errors
 ///
-/// What `work` returns; [`CauseKind::Panicked`] when it panics.
+/// What `work` returns; [`CauseKind::Panicked`] when it panics; [`CauseKind::Io`] when
+/// the operating system refuses a thread for it.
 pub async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, Cause> + Send + 'static,
 ) -> Result<R, Cause> {
-    match tokio::task::spawn_blocking(work).await {
+    // Where no thread can be started, and there is none yet, the runtime panics.
+    let spawned = fence(|| tokio::task::spawn_blocking(work));
+    match spawned.map_err(|refused| shortage::no_thread(refused.message()))?.await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(payload) => Err(Cause::panicked(&*payload)),

@@ -267,12 +267,12 @@ impl<M, R, F> State<M, R, F> {
     }
 
     /// Draws the row of a decoded sample; `bind` makes the batch's memory if it
-    /// has none yet. `None` when the epoch has been cancelled.
+    /// has none yet. `None` when the epoch has been cancelled, or there is no memory.
     pub(crate) fn claim(
         &mut self,
         id: EpochId,
         position: u64,
-        bind: impl FnOnce() -> M,
+        bind: impl FnOnce() -> Option<M>,
     ) -> Option<(Place, &M)> {
         let shape = self.shape;
         let epoch = self.live(id)?;
@@ -280,7 +280,10 @@ impl<M, R, F> State<M, R, F> {
         let slot = epoch.slot(place)?;
         debug_assert!(matches!(slot.rows[place.row], Row::Empty));
         slot.rows[place.row] = Row::Claimed;
-        Some((place, slot.memory.get_or_insert_with(bind)))
+        if slot.memory.is_none() {
+            slot.memory = bind();
+        }
+        Some((place, slot.memory.as_ref()?))
     }
 
     /// The sample's row is filled.

@@ -122,7 +122,7 @@ impl Model {
         let size = self.shape.batch_size;
         let Some(out) = self.out.get_mut(at).filter(|out| out.place.is_none()) else { return };
         let live = self.state.is_live(out.id);
-        let claimed = self.state.claim(out.id, out.position, || vec![None; size].into());
+        let claimed = self.state.claim(out.id, out.position, || Some(vec![None; size].into()));
         assert_eq!(claimed.is_some(), live);
         if let Some((place, memory)) = claimed {
             out.place = Some(place);

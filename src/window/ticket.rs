@@ -40,13 +40,21 @@ impl<T: Element> Ticket<T> {
         self.window.is_live(self.id)
     }
 
-    /// The row for this sample; `None` when the epoch has been cancelled. Never
-    /// waits.
+    /// The row for this sample; `None` when the epoch has been cancelled, or ends
+    /// here since there is no memory for the batch. Never waits.
     pub(crate) fn claim(&self) -> Option<(Place, Row<T>)> {
         let Window { pool, row_len, .. } = &*self.window;
         let mut inner = self.window.lock();
-        let bind = || Arc::new(Rows::new(pool.take(), *row_len));
-        let (place, rows) = inner.state.claim(self.id, self.key, bind)?;
+        let Inner { state, error, .. } = &mut *inner;
+        let bind = || match pool.take() {
+            Ok(buffer) => Some(Arc::new(Rows::new(buffer, *row_len))),
+            Err(refused) => {
+                // Before the ticket, which comes back unsettled, is missed.
+                error.get_or_insert(refused.into());
+                None
+            }
+        };
+        let (place, rows) = state.claim(self.id, self.key, bind)?;
         let row = rows.claim(place.row)?;
         Some((place, row))
     }
