@@ -3,11 +3,16 @@
 use std::error::Error as StdError;
 use std::io::{Cursor, ErrorKind};
 
+use image::codecs::png::PngDecoder;
+use image::metadata::Orientation as MetaOrientation;
 use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
+use super::gif::Screen;
+use super::png::{self, Stripped};
 use super::{Channels, Grey, Orientation, Picture, check_size};
 use crate::config::{Limits, Size};
 use crate::error::{Cause, CauseKind};
+use crate::memory::zeroed;
 
 /// What is read, for messages.
 const READ: &str = "JPEG, PNG, WebP, GIF, BMP, TIFF and PNM are read";
@@ -18,6 +23,7 @@ const SLACK: u64 = 256 << 10;
 /// An opened picture of any format that the `image` crate decodes.
 pub(super) struct Other<'a> {
     encoded: &'a [u8],
+    format: ImageFormat,
     decoder: Box<dyn ImageDecoder + 'a>,
     size: Size,
     orientation: Orientation,
@@ -27,13 +33,12 @@ pub(super) struct Other<'a> {
 impl<'a> Other<'a> {
     pub(super) fn open(encoded: &'a [u8], limits: &Limits) -> Result<Self, Cause> {
         let format = recognise(encoded)?;
-        let mut reader = ImageReader::with_format(Cursor::new(encoded), format);
         // Sides are checked below, where the message can name the knob. Memory
         // is bounded by the largest allowed picture first, by this one then.
         let mut bounds = image::Limits::no_limits();
         bounds.max_alloc = Some(limits.max_pixels.saturating_mul(16).saturating_add(64 << 20));
-        reader.limits(bounds.clone());
-        let mut decoder = reader.into_decoder().map_err(|error| cause(error, encoded))?;
+        let mut decoder =
+            decoder(encoded, format, bounds.clone()).map_err(|error| cause(error, encoded))?;
         let (width, height) = decoder.dimensions();
         let size = Size { width, height };
         check_size(size, limits)?;
@@ -48,12 +53,16 @@ impl<'a> Other<'a> {
         bounds.max_alloc = Some(native + inner);
         decoder.set_limits(bounds).map_err(|error| cause(error, encoded))?;
         // Metadata that cannot be read is no reason to lose the picture.
-        let orientation =
-            decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-        let orientation = Orientation::from_exif(orientation.to_exif()).unwrap_or_default();
-        let copied = if matches!(color, ColorType::Rgb8 | ColorType::L8) { 0 } else { native };
+        let orientation = match format {
+            ImageFormat::Png => png::exif(encoded).and_then(MetaOrientation::from_exif_chunk),
+            _ => decoder.orientation().ok(),
+        };
+        let orientation = orientation.and_then(|found| Orientation::from_exif(found.to_exif()));
+        let orientation = orientation.unwrap_or_default();
+        // Of a grey picture it is not known yet as what it will be read.
+        let copied = if color == ColorType::Rgb8 { 0 } else { native };
         let working_bytes = inner + copied;
-        Ok(Other { encoded, decoder: Box::new(decoder), size, orientation, working_bytes })
+        Ok(Other { encoded, format, decoder, size, orientation, working_bytes })
     }
 }
 
@@ -79,24 +88,43 @@ impl Picture for Other<'_> {
     }
 
     fn read(self: Box<Self>, channels: Channels, out: &mut [u8]) -> Result<(), Cause> {
-        let Other { encoded, decoder, .. } = *self;
+        let Other { encoded, format, decoder, size, .. } = *self;
         let read = |decoder: Box<dyn ImageDecoder + '_>, to: &mut [u8]| {
             decoder.read_image_boxed(to).map_err(|error| cause(error, encoded))
         };
         let native = decoder.color_type();
         let convert = match (channels, native) {
-            (Channels::Rgb, ColorType::Rgb8) | (Channels::Grey, ColorType::L8) => None,
+            (Channels::Rgb, ColorType::Rgb8) | (Channels::Grey, ColorType::L8) => {
+                return read(decoder, out);
+            }
             (Channels::Rgb, _) => rgb8_of(native),
             (Channels::Grey, _) => grey8_of(native),
         };
         let Some(convert) = convert else {
-            return read(decoder, out);
+            let message = format!("a picture of {native:?} cannot be read as {channels:?}");
+            return Err(Cause::new(CauseKind::Unsupported, message));
         };
-        let mut native = vec![0; usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX)];
+        let mut native = zeroed(usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX))?;
         read(decoder, &mut native)?;
         convert(&native, out);
+        if let (ImageFormat::Gif, Some(screen)) = (format, Screen::of(encoded)) {
+            screen.paint(size.width as usize, out);
+        }
         Ok(())
     }
+}
+
+fn decoder<'a>(
+    encoded: &'a [u8],
+    format: ImageFormat,
+    bounds: image::Limits,
+) -> Result<Box<dyn ImageDecoder + 'a>, ImageError> {
+    if format == ImageFormat::Png {
+        return Ok(Box::new(PngDecoder::with_limits(Stripped::new(encoded), bounds)?));
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(encoded), format);
+    reader.limits(bounds);
+    Ok(Box::new(reader.into_decoder()?))
 }
 
 /// The format by the file's first bytes.

@@ -11,9 +11,11 @@
 mod damage;
 mod describe;
 mod formats;
+mod gif;
 mod jpeg;
 mod opened;
 mod orient;
+mod png;
 pub(crate) mod pool;
 mod probe;
 

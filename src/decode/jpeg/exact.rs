@@ -11,9 +11,11 @@ use super::super::{Channels, Grey, Orientation, Picture, Region};
 use super::bits::Bits;
 use super::header::{Color, Header};
 use super::plane::{Plane, Samples};
+use super::scans::{Lane, Row};
 use super::{cache, kernel, orientation};
 use crate::config::Size;
 use crate::error::{Cause, CauseKind};
+use crate::memory::zeroed;
 use crate::transform::{Isa, interleave};
 
 /// An opened file.
@@ -67,7 +69,7 @@ impl Picture for Exact<'_> {
 
     fn read(self: Box<Self>, channels: Channels, out: &mut [u8]) -> Result<(), Cause> {
         let whole = Region::whole(self.size());
-        let mut memory = vec![0; self.rows_bytes(channels)];
+        let mut memory = zeroed(self.rows_bytes(channels))?;
         let stride = self.header.size().0 * channels.count();
         self.read_rows(channels, whole, &mut memory, &mut |top, rows| {
             out[top as usize * stride..][..rows.len()].copy_from_slice(rows);
@@ -113,10 +115,15 @@ impl Exact<'_> {
         for unit_row in 0..down {
             let below = (unit_row + 1) * unit_height;
             let needed = below > wanted.first_needed;
-            for unit in 0..across {
-                scan.unit(unit, needed && wanted.units.contains(&unit))?;
+            let units = if needed { wanted.units.clone() } else { 0..0 };
+            if scan.lanes.is_empty() {
+                for unit in 0..across {
+                    scan.unit(unit, units.contains(&unit))?;
+                }
+                scan.end_row()?;
+            } else {
+                scan.lanes(unit_row, across, units)?;
             }
-            scan.end_row()?;
             // What is filtered with the next row of units waits for it.
             let ready = match unit_row + 1 == down {
                 true => height,
@@ -188,6 +195,8 @@ struct Scan<'h, 'm> {
     /// Whether the data may end early; and whether they have.
     may_end: bool,
     ended: bool,
+    /// The scans that there are instead of one.
+    lanes: Vec<Lane<'h>>,
 }
 
 impl<'h, 'm> Scan<'h, 'm> {
@@ -213,6 +222,7 @@ impl<'h, 'm> Scan<'h, 'm> {
             restarts: 0,
             may_end: !picture.complete,
             ended: false,
+            lanes: Lane::all(header),
         })
     }
 
@@ -283,6 +293,13 @@ impl<'h, 'm> Scan<'h, 'm> {
         }
         self.units_left -= 1;
         Ok(())
+    }
+
+    /// A row of units, of scans that have components of their own.
+    fn lanes(&mut self, number: usize, across: usize, needed: Range<usize>) -> Result<(), Cause> {
+        let Scan { lanes, planes, used, samples, .. } = self;
+        let row = Row { number, across, needed, used: *used };
+        lanes.iter_mut().try_for_each(|lane| lane.row(&row, planes, samples))
     }
 
     fn end_row(&mut self) -> Result<(), Cause> {

@@ -1,5 +1,5 @@
 //! What a file says before its image data (ITU-T T.81, annex B), as far as this decoder
-//! takes it: one scan of Huffman-coded sequential data, 8 bits, one or three components.
+//! takes it: scans of Huffman-coded sequential data, 8 bits, one or three components.
 
 use super::block::{Block, by_rows};
 use super::huffman::Code;
@@ -21,7 +21,19 @@ pub(super) struct Header<'a> {
     pub(super) factors: (usize, usize),
     /// What EXIF has to say, as a TIFF file.
     pub(super) exif: Option<&'a [u8]>,
-    /// From the scan's first byte to the file's end.
+    /// From the first scan's first byte to the file's end.
+    pub(super) data: &'a [u8],
+    /// Where the components do not come in one scan, those that they come in.
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+/// A scan of some of the components.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    /// By their numbers in the frame.
+    pub(super) members: Vec<usize>,
+    pub(super) restart_interval: u32,
+    /// From its first byte to the file's end.
     pub(super) data: &'a [u8],
 }
 
@@ -52,12 +64,14 @@ struct Frame<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Of a file up to its first scan; `None` when this decoder does not take it.
+    /// Of a file up to the scan that has the last of the components; `None` when this
+    /// decoder does not take it.
     pub(super) fn of(file: &'a [u8]) -> Option<Self> {
         let mut quantisers = [None; 4];
         let mut codes = [[None; 4]; 2];
         let (mut frame, mut restart_interval) = (None, 0);
         let (mut jfif, mut adobe, mut exif) = (false, None, None);
+        let (mut parts, mut known) = (Vec::new(), Vec::new());
         for found in Segments::of(file) {
             let Found::Segment(Segment { marker, body, at }) = found else { break };
             match marker {
@@ -71,13 +85,23 @@ impl<'a> Header<'a> {
                 APP1 if exif.is_none() => exif = body.strip_prefix(b"Exif\0\0"),
                 APP14 if body.len() >= 12 && body.starts_with(b"Adobe") => adobe = Some(body[11]),
                 SOS => {
-                    let frame: Frame<'_> = frame?;
-                    let color = color(&frame, jfif, adobe)?;
-                    let components = components(&frame, body, &quantisers, &codes)?;
+                    let of = frame.as_ref()?;
+                    let color = color(of, jfif, adobe)?;
+                    known.resize(of.components.len(), None);
+                    let members = components(of, body, &quantisers, &codes, &mut known)?;
+                    let data = &file[at + body.len()..];
+                    parts.push(Part { members, restart_interval, data });
+                    if known.iter().any(Option::is_none) {
+                        continue;
+                    }
+                    let components = known.into_iter().collect::<Option<Vec<_>>>()?;
                     let most = |of: fn(&Component<'_>) -> usize| components.iter().map(of).max();
                     let factors = (most(|c| c.h)?, most(|c| c.v)?);
-                    let data = &file[at + body.len()..];
-                    let Frame { width, height, .. } = frame;
+                    let Frame { width, height, .. } = *of;
+                    let Part { restart_interval, data, .. } = parts[0];
+                    if parts.len() == 1 {
+                        parts.clear();
+                    }
                     let header = Header {
                         width,
                         height,
@@ -88,6 +112,7 @@ impl<'a> Header<'a> {
                         factors,
                         exif,
                         data,
+                        parts,
                     };
                     return header.is_taken().then_some(header);
                 }
@@ -100,8 +125,15 @@ impl<'a> Header<'a> {
     /// Whole multiples, and units of at most ten blocks (B.2.3).
     fn is_taken(&self) -> bool {
         let (h, v) = self.factors;
-        let blocks: usize = self.components.iter().map(|c| c.h * c.v).sum();
-        self.components.iter().all(|c| h % c.h == 0 && v % c.v == 0) && blocks <= 10
+        let blocks = |number: usize| self.components[number].h * self.components[number].v;
+        let fit = |members: &[usize]| {
+            members.len() == 1 || members.iter().map(|&number| blocks(number)).sum::<usize>() <= 10
+        };
+        let units_fit = match &*self.parts {
+            [] => fit(&Vec::from_iter(0..self.components.len())),
+            parts => parts.iter().all(|part| fit(&part.members)),
+        };
+        units_fit && self.components.iter().all(|c| h % c.h == 0 && v % c.v == 0)
     }
 
     /// Has each of the picture's sides come divided by 2, 4 or 8. A component of fewer
@@ -131,6 +163,13 @@ impl<'a> Header<'a> {
     pub(super) fn units(&self) -> (usize, usize) {
         let (h, v) = self.factors;
         (self.width.div_ceil(8 * h), self.height.div_ceil(8 * v))
+    }
+
+    /// Blocks of a component in a row, and rows of them, where it has a scan of its own
+    /// (A.2.2).
+    pub(super) fn blocks(&self, component: &Component<'_>) -> (usize, usize) {
+        let (h, v) = (8 * self.factors.0, 8 * self.factors.1);
+        ((self.width * component.h).div_ceil(h), (self.height * component.v).div_ceil(v))
     }
 
     /// Width and height of a component in samples (A.1.1).
@@ -203,32 +242,39 @@ fn color(frame: &Frame<'_>, jfif: bool, adobe: Option<u8>) -> Option<Color> {
     }
 }
 
-/// B.2.3: of the first scan, if it holds all components in the frame's order.
+/// B.2.3: the numbers of a scan's components, if none has come before and they are in
+/// the frame's order; they are `known` from then on.
 fn components<'a>(
     frame: &Frame<'_>,
     scan: &[u8],
     quantisers: &[Option<Block>; 4],
     codes: &[[Option<Code<'a>>; 4]; 2],
-) -> Option<Vec<Component<'a>>> {
+    known: &mut [Option<Component<'a>>],
+) -> Option<Vec<usize>> {
     let (&count, rest) = scan.split_first()?;
     let chosen = rest.as_chunks::<2>().0.get(..usize::from(count))?;
-    if chosen.len() != frame.components.len() {
-        return None;
-    }
-    // Of a single component a unit is a block, whatever its factors (A.2.2).
-    let alone = chosen.len() == 1;
-    let component = |(&[id, factors, table], &[chosen, tables]): (&[u8; 3], &[u8; 2])| {
+    // Of a picture of a single component a unit is a block, whatever its factors
+    // (A.2.2).
+    let alone = frame.components.len() == 1;
+    let mut members: Vec<usize> = Vec::with_capacity(chosen.len());
+    for &[chosen, tables] in chosen {
+        let number = frame.components.iter().position(|&[id, ..]| id == chosen)?;
+        let [_, factors, table] = frame.components[number];
         let code = |class: usize, number: u8| *codes[class].get(usize::from(number))?;
         let (h, v) = if alone { (1, 1) } else { (factors >> 4, factors & 15) };
-        Some(Component {
+        let component = Component {
             h: h.into(),
             v: v.into(),
             side: 8,
             quantisers: (*quantisers.get(usize::from(table))?)?,
             dc: code(0, tables >> 4)?,
             ac: code(1, tables & 15)?,
-        })
-        .filter(|_| chosen == id)
-    };
-    frame.components.iter().zip(chosen).map(component).collect()
+        };
+        let in_order = members.last().is_none_or(|last| *last < number);
+        if !in_order || known[number].replace(component).is_some() {
+            return None;
+        }
+        members.push(number);
+    }
+    (!members.is_empty()).then_some(members)
 }

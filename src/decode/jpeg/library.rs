@@ -1,5 +1,4 @@
-//! What the decoder here does not take, by zune-jpeg: progressive files, several scans,
-//! four components. Strict where silence would pass for a picture.
+//! What the decoder here does not take, by zune-jpeg: progressive files, four components. Strict where silence would pass for a picture.
 
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -149,16 +148,15 @@ impl Picture for Library<'_> {
     }
 }
 
-/// Progressive and multi-scan files keep every coefficient (16 bits) until the
-/// last scan; the others a row of units, before and after upsampling.
+/// Progressive files keep every coefficient (16 bits) until the last scan; the others a
+/// row of units, before and after upsampling.
 fn working_bytes(frame: &Frame, survey: &Survey) -> u64 {
     let count = frame.components.len();
     let (h_max, v_max) = frame.factors();
     let units = u64::from(frame.width).div_ceil(8 * u64::from(h_max));
     let width = units * 8 * u64::from(h_max);
     let row = width * (8 * u64::from(v_max) * 5 * count as u64 + 64);
-    let keeps_all = frame.process == 2 || usize::from(survey.first_scan_components) < count;
-    let coefficients = if keeps_all {
+    let coefficients = if frame.process == 2 {
         (0..count).filter_map(|i| frame.blocks(i)).map(|(w, h)| w * h * 128).sum()
     } else {
         0

@@ -13,6 +13,7 @@
 //! color.rs     samples -> upsampled -> pixels
 //! kernel.rs    their loops for this machine: avx2.rs, neon.rs, or plain
 //! plane.rs     a component's samples, and its lines
+//! scans.rs     components that come in scans of their own
 //! exact.rs     the picture, one row of units after the other
 //! library.rs   zune-jpeg for the rest
 //! ```
@@ -33,6 +34,7 @@ pub(super) mod markers;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod plane;
+mod scans;
 #[cfg(test)]
 mod tests;
 
@@ -61,10 +63,20 @@ pub(super) fn open<'a>(
     if survey.scans == 0 || !survey.complete && !allow_truncated {
         return Err(headless(&survey));
     }
-    match Header::of(&encoded[..survey.usable_bytes]) {
-        Some(header) => Ok(Box::new(Exact::new(header, survey.complete))),
-        None => Ok(Box::new(Library::open(encoded, &survey, frame, limits)?)),
+    let header = Header::of(&encoded[..survey.usable_bytes]);
+    // Of several scans, which one ended early cannot be seen in the file.
+    let whole = |parts: usize| survey.complete && survey.scans as usize == parts;
+    let taken = |header: &Header<'_>| header.parts.is_empty() || whole(header.parts.len());
+    if let Some(header) = header.filter(taken) {
+        return Ok(Box::new(Exact::new(header, survey.complete)));
     }
+    // zune-jpeg makes another picture of these without a word.
+    if frame.process != 2 && usize::from(survey.first_scan_components) < frame.components.len() {
+        let message = "a sequential JPEG whose components come in scans of their own, and that \
+                       ends early, has four of them, or repeats one; progressive ones are read";
+        return Err(Cause::new(CauseKind::Unsupported, message));
+    }
+    Ok(Box::new(Library::open(encoded, &survey, frame, limits)?))
 }
 
 /// How EXIF says to turn a picture.

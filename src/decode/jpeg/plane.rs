@@ -16,7 +16,7 @@ use crate::transform::Isa;
 /// A component: its codes, and its samples of one row of units below the last line of
 /// those above.
 pub(super) struct Plane<'h> {
-    component: &'h Component<'h>,
+    pub(super) component: &'h Component<'h>,
     dc: Rc<DcTable>,
     ac: Rc<AcTable>,
     upsampling: Upsampling,
@@ -33,6 +33,8 @@ pub(super) struct Plane<'h> {
     height: usize,
     /// The last block's (F.1.1.5.1).
     dc_before: i32,
+    /// Blocks in a row, and rows of them, where it has a scan of its own.
+    pub(super) coded: (usize, usize),
 }
 
 /// What is between a component's samples and the picture's pixels.
@@ -85,6 +87,7 @@ impl<'h> Plane<'h> {
                 width,
                 height,
                 dc_before: 0,
+                coded: header.blocks(component),
             };
             start += Plane::bytes(header, component);
             Ok(plane)
@@ -134,6 +137,26 @@ impl<'h> Plane<'h> {
                     .block(dc, bits, before, block)),
             }
         )
+    }
+
+    /// The block in this column and line of a row of units, of a scan of its own.
+    pub(super) fn block(
+        &mut self,
+        (column, line): (usize, usize),
+        bits: &mut Bits<'_>,
+        samples: &mut Samples<'h, '_>,
+    ) -> Option<()> {
+        let Plane { component, dc, ac, dc_before, start, stride, .. } = self;
+        let Component { side, quantisers, .. } = *component;
+        let at = *start + (1 + line * side) * *stride + column * side;
+        let last = ac.block(dc, bits, dc_before, samples.block())?;
+        samples.take(last, quantisers, at, *stride, *side);
+        Some(())
+    }
+
+    /// Passes over that block.
+    pub(super) fn skip_block(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+        self.ac.skip(&self.dc, bits, &mut self.dc_before)
     }
 
     /// The blocks of a unit, whatever the bits are.
