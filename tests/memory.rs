@@ -1,65 +1,23 @@
 //! Memory: nothing of a picture's size is allocated in steady state, the bound
 //! holds, nothing grows. A counting allocator sees every block of this process.
 #![allow(clippy::unwrap_used, reason = "a test says no more than that it failed")]
-#![allow(unsafe_code)]
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
+use common::allocator::{Counting, LARGE, LIVE, PEAK};
 use common::trees::{jpeg, tree};
 use common::within;
 use infeed::{Cache, Fit, Loader, LoaderBuilder};
 use tempfile::TempDir;
 
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-static LARGE: AtomicUsize = AtomicUsize::new(0);
-
-/// Smaller blocks are names, tasks and tables.
-const LARGE_BYTES: usize = 48 << 10;
+#[global_allocator]
+static COUNTING: Counting = Counting;
 
 /// The counters are the process's, so one test at a time.
 static ONE: Mutex<()> = Mutex::new(());
-
-impl Counting {
-    fn took(size: usize) {
-        let live = LIVE.fetch_add(size, Ordering::Relaxed) + size;
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        if size >= LARGE_BYTES {
-            LARGE.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-// SAFETY: every call goes to the system's allocator with the caller's
-// arguments; counting touches no block.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Counting::took(layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Counting::took(layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Photographs of several sizes.
 fn photographs() -> TempDir {

@@ -1,14 +1,19 @@
 //! What the integration tests share: a source in memory whose samples behave as
 //! a script says, a decoder whose pictures can be computed, a serial loader as
-//! the oracle, folders of pictures, and deadlines.
+//! the oracle, folders of pictures, odd files, and deadlines.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod allocator;
 pub(crate) mod cases;
 #[cfg(feature = "cli")]
 pub(crate) mod command;
 pub(crate) mod counted;
+#[cfg(unix)]
+pub(crate) mod entries;
+pub(crate) mod odd;
 pub(crate) mod oracle;
 pub(crate) mod paced;
+pub(crate) mod reference;
 pub(crate) mod scripted;
 pub(crate) mod trees;
 

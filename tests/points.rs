@@ -1,0 +1,322 @@
+//! Two thousand runs that end at a point drawn at random: dropped, stopped, forgotten,
+//! by an error of a sample or of the run, by a panic of the source, the decoder, the
+//! walk or the consumer, with reads that hang meanwhile. Each is over in time, tells
+//! all that it owes, and leaves no thread and no descriptor behind.
+#![allow(clippy::unwrap_used, reason = "a test says no more than that it failed")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use common::oracle::{Failed, Item};
+use common::scripted::{Act, Scripted, Walk};
+use common::{LIMIT, Watch, eventually, within_limit};
+use futures_util::StreamExt;
+use infeed::{Budget, ErrorKind, LastBatch, Loader, OnError, Order};
+
+/// Runs; so many in [`PARTS`] parts of a test each.
+const POINTS: u64 = 2_000;
+
+/// How long one run may take.
+const EACH: Duration = Duration::from_secs(20);
+
+/// Draws that only depend on the run's number.
+struct Dice(u64);
+
+impl Dice {
+    /// SplitMix64.
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    fn one_in(&mut self, chance: usize) -> bool {
+        self.below(chance) == 0
+    }
+
+    fn of<V: Copy>(&mut self, values: &[V]) -> V {
+        values[self.below(values.len())]
+    }
+}
+
+/// How the consumer ends, after so many items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Takes all.
+    Never,
+    Drop,
+    Forget,
+    Stop,
+    Panic,
+    /// Begins another epoch in the middle of one.
+    Anew,
+    /// Drops the loader while a batch is kept.
+    KeepABatch,
+}
+
+const ENDS: [End; 7] =
+    [End::Never, End::Drop, End::Forget, End::Stop, End::Panic, End::Anew, End::KeepABatch];
+
+/// One run, as it is drawn.
+#[derive(Clone, Debug)]
+struct Point {
+    acts: Vec<Act>,
+    walk: Walk,
+    jitter: u64,
+    batch_size: usize,
+    prefetch: usize,
+    threads: usize,
+    readers: usize,
+    order: Order,
+    policy: OnError,
+    last: LastBatch,
+    epochs: u64,
+    end: End,
+    /// Items until then.
+    after: usize,
+    stream: bool,
+}
+
+impl Point {
+    fn draw(number: u64) -> Self {
+        let mut dice = Dice(number);
+        let samples = 1 + dice.below(60);
+        let mut acts = vec![Act::Good; samples];
+        let share = dice.of(&[2, 5, 20, 1000]);
+        for act in &mut acts {
+            if dice.one_in(share) {
+                *act = dice.of(&Act::FAILING);
+            } else if dice.one_in(40) {
+                *act = dice.of(&[Act::HeldTask, Act::HeldThread, Act::HeldDecode]);
+            }
+        }
+        let walk = match dice.below(12) {
+            0 => Walk::FailsAfter(dice.below(samples + 1)),
+            1 => Walk::PanicsAfter(dice.below(samples + 1)),
+            _ => Walk::Whole,
+        };
+        let budget = dice.of(&[Budget::Unlimited, Budget::Count(3), Budget::Fraction(0.2)]);
+        let policy = match dice.below(3) {
+            0 => OnError::Fail,
+            1 => OnError::Skip { max_failures: budget },
+            _ => OnError::Replace { attempts: 1 + dice.below(8) as u32, max_failures: budget },
+        };
+        Point {
+            acts,
+            walk,
+            jitter: dice.next(),
+            batch_size: 1 + dice.below(9),
+            prefetch: 1 + dice.below(5),
+            threads: 1 + dice.below(6),
+            readers: 1 + dice.below(6),
+            order: dice.of(&[Order::Ordered, Order::Unordered]),
+            policy,
+            last: dice.of(&[LastBatch::Keep, LastBatch::Drop, LastBatch::Pad]),
+            epochs: 1 + dice.below(3) as u64,
+            end: dice.of(&ENDS),
+            after: dice.below(25),
+            stream: dice.one_in(3),
+        }
+    }
+
+    fn source(&self) -> Scripted {
+        Scripted::with(self.acts.clone(), self.walk, self.jitter)
+    }
+
+    fn build(&self, source: &Scripted) -> infeed::Result<Loader<u8>> {
+        let builder = source.loader().batch_size(self.batch_size).prefetch(self.prefetch);
+        let builder = builder.threads(self.threads).readers(self.readers).order(self.order);
+        builder.on_error(self.policy).last_batch(self.last).read_timeout(None).build()
+    }
+
+    fn has(&self, held: Act) -> bool {
+        self.acts.contains(&held)
+    }
+
+    /// All that a run told, until it ended by itself or by `end`.
+    fn run(&self, watch: &Watch) {
+        let source = self.source();
+        // What hangs goes on at some time, as the storage comes back; a decoder or a
+        // task that hangs longer would be the test's own fault.
+        let opener = std::thread::Builder::new().name("opener".into());
+        let gate = source.gate().clone();
+        let yields = self.jitter % 3_000;
+        let opener = opener.spawn(move || {
+            (0..yields).for_each(|_| std::thread::yield_now());
+            gate.open();
+        });
+        let mut loader = match self.build(&source) {
+            Ok(loader) => loader,
+            Err(error) => {
+                let broken = self.walk != Walk::Whole;
+                assert!(broken, "{error}");
+                opener.unwrap().join().unwrap();
+                return;
+            }
+        };
+        watch.on(&loader);
+        let (items, skipped, kept) = self.consume(&mut loader);
+        opener.unwrap().join().unwrap();
+        self.check(&items, &skipped);
+        drop(loader);
+        // A batch outlives its loader.
+        assert!(kept.is_none_or(|batch| !batch.is_empty()));
+    }
+
+    fn consume(
+        &self,
+        loader: &mut Loader<u8>,
+    ) -> (Vec<Item>, Vec<Failed>, Option<infeed::Batch<u8>>) {
+        let limit = if self.end == End::Never { usize::MAX } else { self.after };
+        let stop = loader.stop_handle();
+        let (mut items, mut skipped, mut kept) = (Vec::new(), Vec::new(), None);
+        match self.end {
+            End::Panic => {
+                let panics = || {
+                    let mut epochs = loader.epochs(0..self.epochs).unwrap();
+                    epochs.by_ref().take(limit).for_each(drop);
+                    panic!("scripted panic of the consumer");
+                };
+                assert!(std::panic::catch_unwind(AssertUnwindSafe(panics)).is_err());
+            }
+            End::Forget => {
+                let mut epochs = loader.epochs(0..self.epochs).unwrap();
+                epochs.by_ref().take(limit).for_each(drop);
+                std::mem::forget(epochs);
+            }
+            End::Anew => {
+                loader.epochs(0..self.epochs).unwrap().take(limit).for_each(drop);
+                let mut epochs = loader.epochs(0..self.epochs).unwrap();
+                items.extend(epochs.by_ref().map(Item::from));
+                skipped.extend(epochs.failures().iter().map(Failed::from));
+            }
+            End::KeepABatch => {
+                let batches = loader.epochs(0..self.epochs).unwrap().take(limit);
+                kept = batches.filter_map(Result::ok).last();
+            }
+            End::Stop => {
+                let mut epochs = loader.epochs(0..self.epochs).unwrap();
+                epochs.by_ref().take(limit).for_each(drop);
+                let thread = std::thread::Builder::new().name("stopper".into());
+                let thread = thread.spawn(move || stop.stop()).unwrap();
+                let last = epochs.map(Item::from).last();
+                thread.join().unwrap();
+                // It may have been at its end before.
+                let stopped = Item::run(ErrorKind::Stopped);
+                assert!(
+                    last.is_none()
+                        || matches!(
+                            last,
+                            Some(Item::Run(_) | Item::Batch { .. } | Item::Failed(_))
+                        )
+                );
+                let again = loader.epoch(0).err().map(|error| Item::run(error.kind()));
+                assert_eq!(again, Some(stopped));
+            }
+            End::Never | End::Drop => {
+                let mut epochs = loader.epochs(0..self.epochs).unwrap();
+                if self.stream {
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    let mut stream = epochs.into_stream();
+                    runtime.block_on(async {
+                        while items.len() < limit
+                            && let Some(item) = stream.next().await
+                        {
+                            items.push(item.into());
+                        }
+                    });
+                    skipped.extend(stream.failures().iter().map(Failed::from));
+                } else {
+                    items.extend(epochs.by_ref().take(limit).map(Item::from));
+                    skipped.extend(epochs.failures().iter().map(Failed::from));
+                }
+            }
+        }
+        (items, skipped, kept)
+    }
+
+    /// What came by itself to an end tells of each sample of each epoch once, or of what
+    /// ended the run, as its last word.
+    fn check(&self, items: &[Item], skipped: &[Failed]) {
+        if !matches!(self.end, End::Never | End::Anew) {
+            return;
+        }
+        let ends = items.iter().filter(|item| matches!(item, Item::Run(_))).count();
+        if ends > 0 {
+            assert_eq!(ends, 1);
+            assert!(matches!(items.last(), Some(Item::Run(_))), "{items:?}");
+            return;
+        }
+        assert_eq!(self.walk, Walk::Whole, "a walk that broke off is told: {items:?}");
+        let mut told = BTreeMap::<(u64, u64), u32>::new();
+        for item in items {
+            match item {
+                Item::Batch { epoch, rows, .. } => {
+                    for row in rows {
+                        *told.entry((*epoch, row.position)).or_default() += 1;
+                    }
+                }
+                Item::Failed(failed) => {
+                    *told.entry((failed.epoch, failed.position)).or_default() += 1;
+                }
+                Item::Run(_) => unreachable!("counted above"),
+            }
+        }
+        // Replaced ones are told by the row that stands in their place.
+        if matches!(self.policy, OnError::Skip { .. }) {
+            for failed in skipped {
+                *told.entry((failed.epoch, failed.position)).or_default() += 1;
+            }
+        }
+        let length = common::oracle::length(self.acts.len(), self.batch_size, self.last) as u64;
+        let all = (0..self.epochs).flat_map(|epoch| (0..length).map(move |at| (epoch, at)));
+        let expected: BTreeMap<_, _> = all.map(|place| (place, 1)).collect();
+        assert_eq!(told, expected);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn count(folder: &str) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn count(_: &str) -> usize {
+    0
+}
+
+#[test]
+fn two_thousand_ends_leave_nothing_behind() {
+    let (threads, files) = ("/proc/self/task", "/proc/self/fd");
+    let limit = LIMIT + Duration::from_millis(200) * POINTS as u32;
+    within_limit(limit, move |_| {
+        let (threads_before, files_before) = (count(threads), count(files));
+        let mut seen = BTreeMap::<String, u32>::new();
+        for number in 0..POINTS {
+            let point = Point::draw(number);
+            *seen.entry(format!("{:?}", point.end)).or_default() += 1;
+            for held in [Act::HeldTask, Act::HeldThread, Act::HeldDecode] {
+                *seen.entry(format!("{held:?}")).or_default() += u32::from(point.has(held));
+            }
+            let told = format!("point {number}: {point:?}");
+            let run = move || within_limit(EACH, move |watch| point.run(watch));
+            let run = std::panic::catch_unwind(AssertUnwindSafe(run));
+            assert!(run.is_ok(), "{told}");
+            // The kernel takes a joined thread off its list a moment later; and one that
+            // hung in a read is left behind until the storage comes back, which it has.
+            eventually(&told, EACH, || count(threads) <= threads_before);
+            assert!(count(files) <= files_before, "descriptors: {told}");
+        }
+        println!("{seen:?}");
+        assert!(seen.len() == ENDS.len() + 3 && seen.values().all(|runs| *runs > 100), "{seen:?}");
+    });
+}
