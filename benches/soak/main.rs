@@ -179,8 +179,8 @@ fn at_rest(before: &Levels) -> Result<Levels, String> {
 fn listen_for_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let message = info.payload_as_str().unwrap_or_default();
-        if message != plan::SCRIPTED {
+        let message = info.payload().downcast_ref::<&str>();
+        if message != Some(&plan::SCRIPTED) {
             PANICKED.store(true, Relaxed);
             usual(info);
         }

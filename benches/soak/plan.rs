@@ -267,7 +267,7 @@ impl Work {
 /// Some samples are refused, and at some the transform panics.
 fn odd(random: &mut Random) -> Result<(), Cause> {
     match random.below(40) {
-        0 => panic!("{SCRIPTED}"),
+        0 => std::panic::panic_any(SCRIPTED),
         1 => Err(Cause::new(CauseKind::Refused, "scripted refusal")),
         _ => Ok(()),
     }
