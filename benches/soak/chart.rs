@@ -22,17 +22,27 @@ struct Panel {
     running: Points,
     /// Lines in front of it.
     lines: Vec<(&'static str, RGBColor, Points)>,
+    /// A line with an axis of its own, on the right.
+    beside: Option<(&'static str, Points)>,
 }
 
 fn points(moments: &[Moment], of: impl Fn(&Moment) -> f64) -> Points {
     moments.iter().map(|moment| (moment.seconds / 60.0, of(moment))).collect()
 }
 
+/// Of each moment the mean with ten on either side.
+fn smooth(points: Points) -> Points {
+    let mean = |at: usize| {
+        let part = &points[at.saturating_sub(10)..points.len().min(at + 11)];
+        part.iter().map(|point| point.1).sum::<f64>() / part.len() as f64
+    };
+    points.iter().enumerate().map(|(at, point)| (point.0, mean(at))).collect()
+}
+
 /// Memory, descriptors, threads and throughput; on white, so that it can be read on a
 /// dark page too.
 pub(crate) fn drawn(running: &[Moment], rests: &[Moment]) -> Result<String, Box<dyn Error>> {
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let resident = |moment: &Moment| mib(moment.levels.resident);
+    let resident = |moment: &Moment| crate::mib(moment.levels.resident);
     let open = |moment: &Moment| moment.levels.open as f64;
     let threads = |moment: &Moment| moment.levels.threads as f64;
     let panels = [
@@ -42,26 +52,37 @@ pub(crate) fn drawn(running: &[Moment], rests: &[Moment]) -> Result<String, Box<
             running: points(running, resident),
             lines: vec![
                 ("resident at rest", BLUE, points(rests, resident)),
-                ("allocated at rest", ORANGE, points(rests, |moment| mib(moment.levels.heap))),
+                (
+                    "allocated at rest",
+                    ORANGE,
+                    points(rests, |moment| crate::mib(moment.levels.heap)),
+                ),
             ],
+            beside: None,
         },
         Panel {
             title: "open descriptors",
             unit: "descriptors",
             running: points(running, open),
             lines: vec![("at rest", BLUE, points(rests, open))],
+            beside: None,
         },
         Panel {
             title: "threads",
             unit: "threads",
             running: points(running, threads),
             lines: vec![("at rest", BLUE, points(rests, threads))],
+            beside: None,
         },
         Panel {
             title: "throughput",
             unit: "images/s",
             running: points(running, |moment| moment.images_per_second),
             lines: Vec::new(),
+            beside: Some((
+                "loaders/s",
+                smooth(points(running, |moment| moment.loaders_per_second)),
+            )),
         },
     ];
     let mut svg = String::new();
@@ -79,20 +100,27 @@ pub(crate) fn drawn(running: &[Moment], rests: &[Moment]) -> Result<String, Box<
 fn draw(part: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel) -> Result<(), Box<dyn Error>> {
     let all = || panel.lines.iter().flat_map(|line| &line.2).chain(&panel.running);
     let minutes = all().map(|point| point.0).fold(0.01, f64::max);
-    let most = 1.15 * all().map(|point| point.1).fold(1.0, f64::max);
+    // With room for the legend.
+    let most = |points: &mut dyn Iterator<Item = &(f64, f64)>| {
+        1.35 * points.map(|point| point.1).fold(1.0, f64::max)
+    };
+    let right = panel.beside.as_ref().map_or(1.0, |(_, points)| most(&mut points.iter()));
     let mut chart = ChartBuilder::on(part)
         .caption(panel.title, ("sans-serif", 15))
         .margin(8)
-        .margin_right(16)
         .x_label_area_size(30)
         .y_label_area_size(54)
-        .build_cartesian_2d(0.0..minutes, 0.0..most)?;
+        .right_y_label_area_size(50)
+        .build_cartesian_2d(0.0..minutes, 0.0..most(&mut all()))?
+        .set_secondary_coord(0.0..minutes, 0.0..right);
+    let whole = |value: &f64| format!("{value:.0}");
     let mesh = &mut chart.configure_mesh();
-    mesh.x_desc("minutes").y_desc(panel.unit).max_light_lines(1).y_labels(5).draw()?;
+    mesh.x_desc("minutes").y_desc(panel.unit).max_light_lines(1).y_labels(5);
+    mesh.y_label_formatter(&whole).draw()?;
     let shade = GREY.mix(0.4);
     chart
         .draw_series(AreaSeries::new(panel.running.iter().copied(), 0.0, shade))?
-        .label(if panel.lines.is_empty() { "since the look before" } else { "while at work" })
+        .label(if panel.lines.is_empty() { panel.unit } else { "while at work" })
         .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 14, y + 4)], shade.filled()));
     for (name, color, points) in &panel.lines {
         let style = color.stroke_width(2);
@@ -101,13 +129,19 @@ fn draw(part: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel) -> Result<(), 
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], style));
     }
-    if !panel.lines.is_empty() {
+    if let Some((unit, points)) = &panel.beside {
+        let style = ORANGE.stroke_width(2);
+        chart.configure_secondary_axes().y_desc(*unit).draw()?;
         chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.8))
-            .border_style(GREY)
-            .draw()?;
+            .draw_secondary_series(LineSeries::new(points.iter().copied(), style))?
+            .label(*unit)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], style));
     }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.8))
+        .border_style(GREY)
+        .draw()?;
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use infeed::Monitor;
 
+use crate::done::Done;
 use crate::levels::{Levels, Moment};
-use crate::ways::Done;
 
 /// No case takes longer, unless something hangs.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -33,7 +33,9 @@ struct State {
 
 impl Watch {
     pub(crate) fn new(interval: Duration) -> Self {
-        let (state, changed) = Default::default();
+        // With room for all looks, so that they are not taken for a leak.
+        let state = State { running: Vec::with_capacity(2_000), ..State::default() };
+        let (state, changed) = (Mutex::new(state), Condvar::new());
         Watch { begun: Instant::now(), interval, state, changed }
     }
 

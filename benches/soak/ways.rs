@@ -1,37 +1,21 @@
 //! What programs do with a loader, each way checked.
 
-use std::pin::Pin;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Builder, Thread};
+use std::thread::{self, Builder};
 use std::time::Duration;
 
-use futures_util::Stream;
 use infeed::{
     Batch, Dtype, Element, Epoch, ErrorKind, LastBatch, Loader, State, Uneven, bf16, f16,
 };
 
 use crate::case::{Case, Way};
-use crate::draws::Draws;
+use crate::done::Done;
+use crate::executor::next;
 use crate::oracle::{Check, Checked, Expected, Plain, Table, rows, together};
 use crate::plan::{EPOCHS, Speed};
 use crate::tree::Trees;
 use crate::watch::Watch;
-
-/// What has been done so far, for whoever looks.
-#[derive(Debug, Default)]
-pub(crate) struct Done {
-    pub(crate) loaders: AtomicU64,
-    pub(crate) epochs: AtomicU64,
-    pub(crate) images: AtomicU64,
-    pub(crate) failed: AtomicU64,
-    /// Memory limits that cannot be kept.
-    pub(crate) refused: AtomicU64,
-    pub(crate) forgotten: AtomicU64,
-    pub(crate) stopped: AtomicU64,
-    pub(crate) resumed: AtomicU64,
-}
 
 fn add(to: &AtomicU64, count: u64) {
     to.fetch_add(count, Ordering::Relaxed);
@@ -453,30 +437,4 @@ impl Ground<'_> {
 struct Resumed {
     state: State,
     batch_size: Option<usize>,
-}
-
-/// Wakes the thread that waits.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// The smallest of executors; now and then with a waker that another takes the place of.
-fn next<S: Stream + Unpin>(stream: &mut S, draws: &mut Draws) -> Option<S::Item> {
-    if draws.one_in(3)
-        && let Poll::Ready(item) =
-            Pin::new(&mut *stream).poll_next(&mut Context::from_waker(Waker::noop()))
-    {
-        return item;
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        match Pin::new(&mut *stream).poll_next(&mut Context::from_waker(&waker)) {
-            Poll::Ready(item) => return item,
-            Poll::Pending => thread::park(),
-        }
-    }
 }
