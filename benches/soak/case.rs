@@ -47,7 +47,7 @@ impl Case {
         let (speed, other) = (Speed::new(draws), Speed::new(draws));
         let way = match draws.below(64) {
             // What is forgotten is leaked, so not too often.
-            0 if number < 500 || number % 64 == 0 => Way::Forget,
+            0 if number < 500 || number.is_multiple_of(64) => Way::Forget,
             0..3 => Way::Nothing,
             3..13 => Way::One,
             13..19 => Way::Several,

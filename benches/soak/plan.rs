@@ -77,7 +77,7 @@ fn on_error(draws: &mut Draws) -> OnError {
         0 => OnError::Fail,
         1 => OnError::skip().max_failures(draws.of(&budgets)),
         _ => OnError::Replace {
-            attempts: draws.from_to(1, 10) as u32,
+            attempts: draws.between(1, 10) as u32,
             max_failures: draws.of(&budgets),
         },
     }
@@ -99,7 +99,7 @@ impl Work {
             }
             _ => Part::All,
         };
-        let size = (draws.from_to(1, 40) as u32, draws.from_to(1, 40) as u32);
+        let size = (draws.between(1, 40) as u32, draws.between(1, 40) as u32);
         let fit = match draws.below(5) {
             0 => Fit::Crop { shorter: None },
             1 => Fit::Crop { shorter: Some(size.0.max(size.1) + draws.below(10) as u32) },
@@ -118,7 +118,7 @@ impl Work {
             0 | 1 => Sampling::Sequential,
             2 if trees.trees[tree].classed => {
                 let weights = draws.of(&[Weights::Balanced, Weights::classes([1.0, 0.5, 3.0])]);
-                let samples = draws.one_in(2).then(|| draws.from_to(1, 90) as u64);
+                let samples = draws.one_in(2).then(|| draws.between(1, 90) as u64);
                 Sampling::Weighted { weights, samples }
             }
             _ => Sampling::Shuffle,
@@ -137,7 +137,7 @@ impl Work {
             tree,
             samples,
             part,
-            batch_size: draws.from_to(1, 64).min(draws.from_to(1, 64)),
+            batch_size: draws.between(1, 64).min(draws.between(1, 64)),
             size,
             fit,
             filter: draws.of(&[
@@ -166,7 +166,7 @@ impl Work {
             allow_truncated: draws.one_in(2),
             max_pixels: draws.one_in(3).then(|| draws.of(&[1_000, 5_000, 1_000_000])),
             max_file_bytes: draws.one_in(4).then(|| draws.of(&[800, 3_000, 1 << 20])),
-            cache_side: (random && draws.one_in(2)).then(|| draws.from_to(8, 60) as u32),
+            cache_side: (random && draws.one_in(2)).then(|| draws.between(8, 60) as u32),
             before: draws.one_in(8),
             after: draws.one_in(8),
             first: draws.below(1_000),
@@ -310,13 +310,13 @@ impl Speed {
 
     pub(crate) fn new(draws: &mut Draws) -> Self {
         // Now and then left to the loader.
-        let mut auto = |most| if draws.one_in(8) { 0 } else { draws.from_to(1, most) };
+        let mut auto = |most| if draws.one_in(8) { 0 } else { draws.between(1, most) };
         let (threads, readers, prefetch) = (auto(8), auto(16), auto(8));
         Speed {
             threads,
             readers,
             prefetch,
-            held: draws.from_to(1, 4),
+            held: draws.between(1, 4),
             keep: draws.of(&[
                 Keep::Nothing,
                 Keep::Nothing,

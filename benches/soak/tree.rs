@@ -75,8 +75,8 @@ fn make(stem: &Path, damaged: bool, draws: &mut Draws) -> Result<(), Box<dyn Err
 }
 
 fn picture(draws: &mut Draws) -> Result<(&'static str, Vec<u8>), Box<dyn Error>> {
-    let (width, height) = (draws.from_to(1, 90) as u32, draws.from_to(1, 70) as u32);
-    let (turn, noise) = (draws.below(255) as u32, draws.from_to(1, 40) as u64);
+    let (width, height) = (draws.between(1, 90) as u32, draws.between(1, 70) as u32);
+    let (turn, noise) = (draws.below(255) as u32, draws.between(1, 40) as u64);
     let level = |x: u32, y: u32, channel: u32, draws: &mut Draws| {
         (x * 3 + y * 2 + channel * turn + draws.below(noise) as u32) as u8
     };
@@ -85,12 +85,12 @@ fn picture(draws: &mut Draws) -> Result<(&'static str, Vec<u8>), Box<dyn Error>>
     });
     let mut bytes = Vec::new();
     if draws.one_in(2) {
-        let mut encoder = Encoder::new(&mut bytes, draws.from_to(20, 100) as u8);
+        let mut encoder = Encoder::new(&mut bytes, draws.between(20, 100) as u8);
         use SamplingFactor::{F_1_1, F_1_2, F_2_1, F_2_2, F_4_1};
         encoder.set_sampling_factor(draws.of(&[F_1_1, F_2_1, F_1_2, F_2_2, F_4_1]));
         encoder.set_progressive(draws.one_in(4));
         if draws.one_in(4) {
-            encoder.set_restart_interval(draws.from_to(1, 5) as u16);
+            encoder.set_restart_interval(draws.between(1, 5) as u16);
         }
         let (width, height) = (width as u16, height as u16);
         if draws.one_in(6) {
@@ -124,7 +124,7 @@ fn damage(bytes: &mut Vec<u8>, draws: &mut Draws) {
         1 => *bytes = b"not a picture at all".to_vec(),
         2 => {
             // Any byte, the header's too.
-            for _ in 0..draws.from_to(1, 8) {
+            for _ in 0..draws.between(1, 8) {
                 let at = draws.below(bytes.len() as u64) as usize;
                 bytes[at] ^= 1 << draws.below(8);
             }
@@ -161,7 +161,7 @@ fn odd_entries(folder: &Path) -> Result<(), Box<dyn Error>> {
     fs::create_dir(folder.join("folder.jpg"))?;
     let shut = folder.join("shut.jpg");
     fs::write(&shut, b"P5 1 1 255\n0")?;
-    fs::set_permissions(&shut, fs::Permissions::from_mode(0))?;
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o0))?;
     Ok(())
 }
 

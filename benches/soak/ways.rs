@@ -43,7 +43,7 @@ impl Ground<'_> {
         match case.way {
             Way::Nothing => self.loader::<T>(case, &case.speed, case.rank, None).map(drop),
             Way::One => self.one::<T>(case, usize::MAX),
-            Way::Early => self.one::<T>(case, case.draws().from_to(0, 6)),
+            Way::Early => self.one::<T>(case, case.draws().between(0, 6)),
             Way::Several => self.several::<T>(case),
             Way::EachEpoch => self.each_epoch::<T>(case),
             Way::Forget => self.forget::<T>(case),
@@ -192,7 +192,7 @@ impl Ground<'_> {
             }
             let plain = self.plain(case, case.rank, number - first, 1)?;
             let mut check = Check::new(&plain);
-            let most = if draws.one_in(2) { draws.from_to(0, 5) } else { usize::MAX };
+            let most = if draws.one_in(2) { draws.between(0, 5) } else { usize::MAX };
             let complete = self.take(&mut epoch, &mut check, most)?;
             let failures = &epoch.failures()[before..];
             check.skipped(failures);
@@ -219,7 +219,7 @@ impl Ground<'_> {
         let plain = self.plain(case, case.rank, 0, 1)?;
         let mut check = Check::new(&plain);
         let mut epoch = self.epoch(&mut loader, first)?;
-        self.take(&mut epoch, &mut check, draws.from_to(0, 4))?;
+        self.take(&mut epoch, &mut check, draws.between(0, 4))?;
         check.end(false)?;
         std::mem::forget(epoch);
         std::mem::forget(loader.epochs(first..end).map_err(|error| error.to_string())?);
@@ -323,7 +323,7 @@ impl Ground<'_> {
         let mut loader = self.loader::<T>(case, &case.speed, case.rank, None)?;
         let (first, end) = case.epochs();
         let mut epochs = loader.epochs(first..end).map_err(|error| error.to_string())?;
-        let (mut left, mut state) = (draws.from_to(1, 12), None);
+        let (mut left, mut state) = (draws.between(1, 12), None);
         while left > 0 {
             let Some(item) = epochs.next() else { break };
             self.item(&item, &mut check)?;
@@ -341,7 +341,7 @@ impl Ground<'_> {
         let state = State::load(&file).map_err(|error| error.to_string())?;
         drop(std::fs::remove_file(file));
         let other = case.work.takes_other_batch_sizes() && draws.one_in(3);
-        let batch_size = other.then(|| draws.from_to(1, 40));
+        let batch_size = other.then(|| draws.between(1, 40));
         let resumed = Resumed { state, batch_size };
         let mut loader = self.loader::<T>(case, &case.other, case.rank, Some(&resumed))?;
         add(&self.done.resumed, 1);
