@@ -7,23 +7,36 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 struct Counting;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
 
 /// Allocated at this moment.
 pub(crate) fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
+/// The largest block so far.
+pub(crate) fn largest() -> usize {
+    LARGEST.load(Ordering::Relaxed)
+}
+
+fn took(size: usize) {
+    LIVE.fetch_add(size, Ordering::Relaxed);
+    if size > LARGEST.load(Ordering::Relaxed) {
+        LARGEST.fetch_max(size, Ordering::Relaxed);
+    }
+}
+
 // SAFETY: every call goes to the system's allocator with the caller's
 // arguments; counting touches no block.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        took(layout.size());
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        took(layout.size());
         // SAFETY: as the caller promises.
         unsafe { System.alloc_zeroed(layout) }
     }
@@ -35,7 +48,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LIVE.fetch_add(size, Ordering::Relaxed);
+        took(size);
         LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: as the caller promises.
         unsafe { System.realloc(block, layout, size) }

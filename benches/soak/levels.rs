@@ -37,19 +37,6 @@ fn resident() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
 }
 
-/// What is resident when the allocator has given back all that it can.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(crate) fn trimmed() -> Option<u64> {
-    // SAFETY: it may be called at any time, from any thread.
-    unsafe { libc::malloc_trim(0) };
-    resident()
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(crate) fn trimmed() -> Option<u64> {
-    None
-}
-
 /// One look.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {

@@ -136,7 +136,7 @@ fn damage(bytes: &mut Vec<u8>, draws: &mut Draws) {
 
 /// A header that promises more than there is.
 fn huge(draws: &mut Draws) -> Vec<u8> {
-    let (width, height) = draws.of(&[(65_000_u32, 65_000_u32), (1_500, 1_200)]);
+    let (width, height) = draws.of(&[(65_000_u32, 65_000_u32), (600, 500)]);
     if draws.one_in(2) {
         return format!("P6 {width} {height} 255\nabc").into_bytes();
     }
