@@ -249,8 +249,9 @@ fn judge(
     let resident = course(rests, |moment| moment.levels.resident as f64);
     let cores = std::thread::available_parallelism()?.get();
     let may = (ARENAS * cores * 2 * heap::largest()) as f64;
-    // Some looks in a tenth, or it says nothing.
-    if let Some(Course { first, last, .. }) = resident.filter(|_| rests.len() >= 50) {
+    // In a shorter run the first tenth is still warming up.
+    let judged = rests.last().is_some_and(|rest| rest.seconds >= 60.0);
+    if let Some(Course { first, last, .. }) = resident.filter(|_| judged) {
         println!("resident since then: {:+.0} bytes, of {may:.0} that may be", last - first);
         if last > first + may {
             return Err("what is resident has grown".into());
