@@ -94,6 +94,7 @@ mod watch;
 mod error;
 mod fence;
 mod linger;
+mod sync;
 mod unfinished;
 
 #[cfg(feature = "export")]
