@@ -307,13 +307,15 @@ impl<T: Element> Window<T> {
     }
 
     /// Wakes the consumer, after the lock is free: a waker is a stranger's code.
-    /// One at most sleeps: who begins wakes the one before. Once is enough, however
-    /// long it takes to come.
+    /// One at most waits to be woken: who begins wakes the one before. Once is enough,
+    /// however long it takes to come. But whoever sleeps by then is woken: one that was
+    /// superseded meanwhile may sleep beside its successor, and of two a condition
+    /// variable wakes either.
     fn wake(&self, mut inner: MutexGuard<'_, Inner<T>>) {
         let (sleeps, waker) = (mem::take(&mut inner.consumer_sleeps), inner.waker.take());
         drop(inner);
         if sleeps {
-            self.takeable.notify_one();
+            self.takeable.notify_all();
         }
         if let Some(waker) = waker {
             waker.wake();

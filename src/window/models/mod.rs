@@ -140,7 +140,7 @@ in_every_way! {
         });
     };
 
-    a_late_wake_up_reaches_whom_it_is_for: 600, |rig| {
+    a_late_wake_up_reaches_whom_it_is_for: 3_000, |rig| {
         let window = rig.window();
         let first = window.begin(0..1).unwrap();
         let earlier = {
