@@ -95,6 +95,7 @@ mod error;
 mod fence;
 mod linger;
 mod memory;
+mod sync;
 mod unfinished;
 
 #[cfg(feature = "export")]

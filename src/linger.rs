@@ -5,6 +5,8 @@
 //! time it has its core again, and where they cost more, the yielding is nothing
 //! beside them. It is no spinning: whoever else can run does.
 
+use crate::sync::thread;
+
 #[derive(Debug)]
 pub(crate) struct Linger {
     times: u32,
@@ -28,7 +30,7 @@ impl Linger {
         let Some(left) = self.times.checked_sub(1) else { return sleep(guard) };
         self.times = left;
         drop(guard);
-        std::thread::yield_now();
+        thread::yield_now();
         lock()
     }
 }

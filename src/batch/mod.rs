@@ -1,5 +1,8 @@
 //! A batch: a tensor, its labels and targets, and where each row came from.
 
+#[cfg(test)]
+#[cfg(infeed_shuttle)]
+mod models;
 mod pages;
 mod pool;
 mod rows;

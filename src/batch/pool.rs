@@ -3,13 +3,14 @@
 //! in huge pages.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytemuck::Zeroable;
 
 use super::pages::advise_huge;
 use crate::memory::{Refused, zeroed};
 use crate::stats::Level;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Memory of batches of one size. Taking never waits: what the caller keeps is
 /// the caller's, and an empty free list allocates.
@@ -65,7 +66,7 @@ impl<T: Zeroable> Pool<T> {
 }
 
 impl<T> Pool<T> {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

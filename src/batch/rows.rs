@@ -19,9 +19,9 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::pool::Buffer;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The memory of one batch while its rows are being filled: `[rows, row_len]`,
 /// row-major.

@@ -26,8 +26,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use crate::augment::Augment;
 use crate::batch::Pool;
 use crate::builder::LoaderBuilder;
@@ -45,6 +43,7 @@ use crate::read::{Permits, StuckReads, handoff};
 use crate::resume::{Resume, Tracker, begun, save_listing};
 use crate::source::{Folder, Index, List, Source, no_image};
 use crate::stats::{Registry, Stats, Timeline};
+use crate::sync::Notify;
 use crate::transform::Transform;
 use crate::watch::{Activity, Bell};
 use crate::window::{Shape, Window};

@@ -7,12 +7,11 @@
 //! request that fits the whole budget is granted once enough has come back.
 
 use std::ops::{Deref, DerefMut, RangeInclusive};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
+use std::sync::{Arc, PoisonError};
 
 use crate::memory::{Refused, zeroed};
 use crate::stats::Level;
+use crate::sync::{Condvar, Mutex, MutexGuard, Notify};
 
 /// Buffers are made in steps of so many bytes, so that files of nearly one size
 /// share them.

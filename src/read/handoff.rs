@@ -11,11 +11,12 @@
 //! So many threads may work; the others, by number, rest until they may again.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{Thread, ThreadId};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use crate::linger::Linger;
+use crate::sync::thread::{self, Thread, ThreadId};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Both ends of a queue.
 pub(crate) fn handoff<J>() -> (Giver<J>, Handoff<J>) {
@@ -105,7 +106,7 @@ impl<J> Handoff<J> {
         // Whoever is woken for a reason was taken off the list.
         while state.asleep.iter().any(|thread| thread.id() == id) {
             drop(state);
-            std::thread::park();
+            thread::park();
             state = self.lock();
         }
         state.waking = false;
@@ -122,7 +123,7 @@ impl<J> Handoff<J> {
         state = self.lock();
         while state.resting.iter().any(|thread| thread.id() == id) {
             drop(state);
-            std::thread::park();
+            thread::park();
             state = self.lock();
         }
         state
@@ -130,7 +131,7 @@ impl<J> Handoff<J> {
 }
 
 fn park_in(threads: &mut Vec<Thread>) -> ThreadId {
-    let this = std::thread::current();
+    let this = thread::current();
     let id = this.id();
     threads.push(this);
     id

@@ -10,6 +10,9 @@
 pub(crate) mod budget;
 mod handoff;
 mod job;
+#[cfg(test)]
+#[cfg(infeed_shuttle)]
+mod models;
 mod permits;
 mod stuck;
 

@@ -1,6 +1,6 @@
 //! The rights to reads in progress, of which there can come to be more or fewer.
 
-use std::sync::atomic::{AtomicIsize, Ordering};
+use crate::sync::atomic::{AtomicIsize, Ordering};
 
 /// So many reads may be in progress. Only the granter takes rights, so what is free
 /// stays free until it does.

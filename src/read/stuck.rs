@@ -1,8 +1,10 @@
 //! Reads that the operating system does not give back.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The reads that ran into their timeout and have not returned since.
 #[derive(Debug)]

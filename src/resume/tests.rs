@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tokio::sync::Notify;
 
 use super::state::sampling_words;
 use super::*;
 use crate::config::{Config, LastBatch, Order, Resolved, Sampling, Shard, Uneven, Weights};
 use crate::plan::{Begun, Done, Plan, Planned, Remaining, Step};
 use crate::source::{Index, Listed, Listing, Print};
+use crate::sync::Notify;
 
 fn index(names: impl IntoIterator<Item = String>) -> Arc<Index> {
     let index = Index::new(Arc::new(Notify::new()));

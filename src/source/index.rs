@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
+use std::sync::{Arc, PoisonError};
 
 use super::{Listed, Print};
 use crate::error::Error;
+use crate::sync::{Condvar, Mutex, MutexGuard, Notify};
 
 /// One sample as the source listed it.
 #[derive(Clone, Debug, PartialEq)]

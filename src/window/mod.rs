@@ -15,6 +15,9 @@
 
 mod assembly;
 mod epoch;
+#[cfg(test)]
+#[cfg(infeed_shuttle)]
+mod models;
 mod state;
 #[cfg(test)]
 mod state_tests;
@@ -22,18 +25,17 @@ mod ticket;
 
 use std::mem;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
-
-use tokio::sync::Notify;
 
 use crate::batch::{Pool, Rows, Sample};
 use crate::element::Element;
 use crate::error::{Error, Result, SampleError};
 use crate::linger::Linger;
 use crate::stats::{EpochCounters, Registry};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, Notify};
 
 pub(crate) use assembly::{Assembled, Assembly};
 pub(crate) use epoch::{End, Place};
@@ -42,7 +44,7 @@ use state::{State, Take};
 pub(crate) use ticket::Ticket;
 
 /// Times that the consumer lets others run before it sleeps.
-const LINGERS: u32 = 8;
+const LINGERS: u32 = if cfg!(infeed_shuttle) { 1 } else { 8 };
 
 /// A row that is filled: what it holds, and which samples failed before it did
 /// (with `Replace`).
@@ -305,13 +307,15 @@ impl<T: Element> Window<T> {
     }
 
     /// Wakes the consumer, after the lock is free: a waker is a stranger's code.
-    /// One at most sleeps: who begins wakes the one before. Once is enough, however
-    /// long it takes to come.
+    /// One at most waits to be woken: who begins wakes the one before. Once is enough,
+    /// however long it takes to come. But whoever sleeps by then is woken: one that was
+    /// superseded meanwhile may sleep beside its successor, and of two a condition
+    /// variable wakes either.
     fn wake(&self, mut inner: MutexGuard<'_, Inner<T>>) {
         let (sleeps, waker) = (mem::take(&mut inner.consumer_sleeps), inner.waker.take());
         drop(inner);
         if sleeps {
-            self.takeable.notify_one();
+            self.takeable.notify_all();
         }
         if let Some(waker) = waker {
             waker.wake();
@@ -320,8 +324,7 @@ impl<T: Element> Window<T> {
 
     /// Wakes the consumer if it waits and there is something for it.
     fn wake_if_takeable(&self, inner: MutexGuard<'_, Inner<T>>) {
-        let waits = inner.consumer_sleeps || inner.waker.is_some();
-        if waits && inner.state.is_takeable() {
+        if inner.has_sleeper() && inner.state.is_takeable() {
             self.wake(inner);
         }
     }
@@ -450,6 +453,11 @@ impl<T: Element> Inner<T> {
         let called = self.granter_waits && worth(&self.state);
         self.granter_waits &= !called;
         called
+    }
+
+    /// Whether a consumer waits that nobody has woken yet.
+    fn has_sleeper(&self) -> bool {
+        self.consumer_sleeps || self.waker.is_some()
     }
 
     /// Notes when order begins to be what keeps decoders from working.

@@ -1,12 +1,13 @@
 //! Tickets: one for each sample that is granted.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use super::{Arrived, EpochId, Inner, Place, Window};
 use crate::batch::{Row, Rows};
 use crate::element::Element;
 use crate::error::{Error, SampleError};
 use crate::stats::EpochCounters;
+use crate::sync::MutexGuard;
 
 /// The right to settle one key of an epoch exactly once. Dropped
 /// unsettled, it ends the run, since a sample has been lost; in a cancelled
