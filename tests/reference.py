@@ -6,8 +6,8 @@
 FOLDER has `files.jsonl`, one object a line: `path`, and either `width`, `height` and
 `rgb`, the name of a file of [height, width, 3] levels in FOLDER, or `kind` and
 `message`, why there is no picture. Prints a table and, as `verdicts.jsonl` in FOLDER,
-what was found for each file. Exits with 1 when, of the pictures that both libraries
-open to the same pixels, fewer than 99 % come to the same here.
+what was found for each file. Exits with 1 when, of the pictures here that both
+libraries open to the same pixels, fewer than 99 % have those.
 
 Needs: pip install numpy opencv-python-headless pillow
 """
@@ -29,7 +29,7 @@ from PIL import Image, ImageFile, ImageOps
 
 # Two pictures are the same when their levels differ by so much on average.
 SAME = 2.0
-# Of those that both libraries agree on, so many have to be the same here.
+# Of the pictures that both libraries agree on, so many have to be the same.
 SHARE = 0.99
 # What the libraries may take for one file, which some files try to exceed.
 BYTES = 4 << 30
@@ -136,10 +136,12 @@ def main():
     for kind, count in kinds.most_common():
         print(f"{count:6}  {kind}")
     agreed = [found for found in verdicts if found["agree"]]
-    same = [found for found in agreed if found["same"]]
-    share = len(same) / len(agreed) if agreed else 1.0
+    here = [found for found in agreed if found["kind"] is None]
+    same = [found for found in here if found["same"]]
+    share = len(same) / len(here) if here else 1.0
     print(f"{len(agreed):6}  open to the same pixels in OpenCV and Pillow")
-    print(f"{len(same):6}  of them to the same here ({100 * share:.2f} %)")
+    print(f"{len(here):6}  of them are pictures here, the others errors with a name")
+    print(f"{len(same):6}  of these have the same pixels ({100 * share:.2f} %)")
     for found in verdicts:
         if found.get("brought_down"):
             print(f"  brings OpenCV or Pillow down: {found['path']}")

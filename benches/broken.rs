@@ -1,0 +1,139 @@
+//! What broken files cost: a folder of which 1, 10 or 90 of a hundred are broken beside
+//! the good ones alone and the bad ones alone.
+//!
+//! ```sh
+//! cargo bench --bench broken -- FOLDER [ROUNDS]
+//! ```
+//!
+//! The bad ones are the good ones' own files, cut, changed, empty, or text. For each
+//! share, policy and order: the median time of an epoch over all, and what it may be,
+//! `good + bad`, where a sample that is delivered costs what one of the good alone
+//! does, and one that fails what one of the bad alone does. They take turns.
+#![allow(clippy::unwrap_used, reason = "a measurement says no more than that it failed")]
+#![allow(clippy::print_stdout, reason = "its report")]
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use infeed::{Loader, OnError, Order};
+
+/// Of each hundred.
+const SHARES: [usize; 3] = [1, 10, 90];
+
+/// More than any share of bad files can take in a row.
+const REPLACE: OnError =
+    OnError::Replace { attempts: 1_000, max_failures: infeed::Budget::Unlimited };
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|text| text != "--bench");
+    let Some(folder) = arguments.next() else {
+        println!("cargo bench --bench broken -- FOLDER [ROUNDS]");
+        return;
+    };
+    let rounds: usize = arguments.next().map_or(5, |text| text.parse().unwrap());
+    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
+    let files: Vec<PathBuf> = walk
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_type().is_file())
+        .map(walkdir::DirEntry::into_path)
+        .collect();
+    println!("{} files, {rounds} rounds, medians of an epoch", files.len());
+    println!("broken  policy   order       seconds  good + bad  ratio  delivered  failed");
+    for share in SHARES {
+        let trees = Trees::new(&files, share);
+        for policy in [OnError::Fail, OnError::skip(), REPLACE] {
+            for order in [Order::Ordered, Order::Unordered] {
+                compare(&trees, share, (policy, order), rounds);
+            }
+        }
+    }
+}
+
+/// The same files thrice.
+struct Trees {
+    all: tempfile::TempDir,
+    good: tempfile::TempDir,
+    bad: tempfile::TempDir,
+}
+
+impl Trees {
+    fn new(files: &[PathBuf], share: usize) -> Self {
+        let new = || tempfile::tempdir().unwrap();
+        let trees = Trees { all: new(), good: new(), bad: new() };
+        for (number, file) in files.iter().enumerate() {
+            let name = format!("{number:05}.jpg");
+            let content = std::fs::read(file).unwrap();
+            let is_bad = (number * 37 + number / 100) % 100 < share;
+            let content = if is_bad { broken(number, content) } else { content };
+            let own = if is_bad { &trees.bad } else { &trees.good };
+            std::fs::write(own.path().join(&name), &content).unwrap();
+            std::fs::write(trees.all.path().join(&name), &content).unwrap();
+        }
+        trees
+    }
+}
+
+fn broken(number: usize, mut content: Vec<u8>) -> Vec<u8> {
+    let len = content.len();
+    match number % 5 {
+        0 => content.truncate(len / 3),
+        1 => content.truncate(len - 2),
+        2 => content.clear(),
+        3 => content = b"not a picture at all".to_vec(),
+        // A hole of zeros, as a crash of a file system leaves it, and the end gone.
+        _ => {
+            content[len / 2..].fill(0);
+        }
+    }
+    content
+}
+
+/// Seconds of an epoch, the samples that it delivered, and those that failed.
+fn epoch(root: &Path, policy: OnError, order: Order) -> (f64, u64, u64) {
+    let builder = Loader::folder(root).size(224, 224).batch_size(32).order(order);
+    let mut loader = builder.on_error(policy).threads(2).prefetch(2).build().unwrap();
+    let started = Instant::now();
+    let mut epoch = loader.epoch(0).unwrap();
+    let mut failed = 0;
+    for item in &mut epoch {
+        // Bad ones alone leave an epoch without a sample.
+        failed += u64::from(item.is_err_and(|error| error.sample().is_some()));
+    }
+    let stats = epoch.stats();
+    (started.elapsed().as_secs_f64(), stats.images, failed.max(stats.failed))
+}
+
+fn compare(trees: &Trees, share: usize, (policy, order): (OnError, Order), rounds: usize) {
+    let [mut all, mut good, mut bad] = [const { Vec::new() }; 3];
+    let mut counts = [(0, 0); 3];
+    for _ in 0..rounds {
+        // Where all are bad, nothing stands in for them.
+        let own = if policy == REPLACE { OnError::skip() } else { policy };
+        let runs = [(&trees.all, policy), (&trees.good, policy), (&trees.bad, own)];
+        for (at, (tree, policy)) in runs.into_iter().enumerate() {
+            let (seconds, delivered, failed) = epoch(tree.path(), policy, order);
+            [&mut all, &mut good, &mut bad][at].push(seconds);
+            counts[at] = (delivered, failed);
+        }
+    }
+    let each = |times: &mut Vec<f64>, count: u64| median(times) / count.max(1) as f64;
+    let (delivered, failed) = counts[0];
+    let may = each(&mut good, counts[1].0) * delivered as f64
+        + each(&mut bad, counts[2].1) * failed as f64;
+    let took = median(&mut all);
+    let policy = match policy {
+        OnError::Fail => "fail",
+        OnError::Skip { .. } => "skip",
+        OnError::Replace { .. } => "replace",
+    };
+    let order = if order == Order::Ordered { "ordered" } else { "unordered" };
+    let ratio = took / may;
+    println!(
+        "{share:4} %  {policy:7}  {order:9}  {took:8.3}  {may:10.3}  {ratio:5.2}  {delivered:9}  {failed:6}"
+    );
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
+}
