@@ -136,7 +136,10 @@ fn spawn<T: Element>(
         drop(guard);
     };
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    spawned.map_err(|error| Error::system(format!("the thread {name} cannot be started"), error))
+    spawned.map_err(|error| {
+        let remedy = "lower threads, or raise the limits on threads and memory";
+        Error::system(format!("the thread {name} cannot be started ({remedy})"), error)
+    })
 }
 
 /// One thread for the tasks, and as many as `readers` that block.
