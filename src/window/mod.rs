@@ -15,6 +15,8 @@
 
 mod assembly;
 mod epoch;
+#[cfg(any(test, fuzzing))]
+mod model;
 mod state;
 #[cfg(test)]
 mod state_tests;
@@ -37,6 +39,8 @@ use crate::stats::{EpochCounters, Registry};
 
 pub(crate) use assembly::{Assembled, Assembly};
 pub(crate) use epoch::{End, Place};
+#[cfg(any(test, fuzzing))]
+pub(crate) use model::drive;
 pub(crate) use state::{EpochId, Next, Occupancy, Shape, Totals, Walk};
 use state::{State, Take};
 pub(crate) use ticket::Ticket;
