@@ -55,10 +55,10 @@ mod verify;
 mod writer;
 
 pub use folder::MANIFEST;
-#[cfg(any(test, fuzzing))]
-pub(crate) use fuzzed::read_any;
 #[cfg(test)]
 pub(crate) use fuzzed::number_of;
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzzed::read_any;
 pub use merge::merge;
 pub use npy::NpyElement;
 pub use options::Export;

@@ -112,6 +112,8 @@ impl Model {
         assert!(room > 0 && position < self.length);
         let count = room.min(self.length - position).min(self.run);
         assert!(self.state.grant(next, count));
+        let mut others = self.out.iter().filter(|other| other.id == id);
+        assert!(others.all(|other| other.epoch == epoch), "an id is used twice");
         let granted = position..position + count;
         self.out.extend(granted.map(|position| Out { id, epoch, position, place: None }));
         // What was named is what there was, no less and no more.
