@@ -74,7 +74,7 @@ impl Digest {
     #[must_use]
     pub fn combined(ranks: impl IntoIterator<Item = Digest>) -> Digest {
         ranks.into_iter().fold(Digest::default(), |sum, rank| Digest {
-            samples: sum.samples + rank.samples,
+            samples: sum.samples.saturating_add(rank.samples),
             sequence: 0,
             set: sum.set.wrapping_add(rank.set),
         })

@@ -113,6 +113,9 @@ mod frameworks;
 #[doc(hidden)]
 pub mod doc;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub use augment::{Origin, PixelTransform, RowTransform};
 pub use batch::{Batch, BatchParts, NO_LABEL, Sample};
 pub use builder::LoaderBuilder;

@@ -765,6 +765,45 @@ fn a_damaged_claim_is_told() {
                 assert!(told, "{place} is {number}");
             }
         }
+        // Nothing is read that is no file of the export.
+        for name in ["/dev/zero", "../export.json", "images-00000.npy"] {
+            let mut changed = whole.clone();
+            changed["shards"][1]["files"][0]["file"] = json!(name);
+            fs::write(&file, changed.to_string()).unwrap();
+            let error = verify(out.path()).unwrap_err().to_string();
+            assert!(error.contains("it names other files"), "{error}");
+        }
+    });
+}
+
+/// Nor do those of a journal, whose plan may tell of any number of shards.
+#[test]
+fn a_damaged_journal_is_told() {
+    within(|_| {
+        let (root, out) = (pictures(20, |_| false), tempfile::tempdir().unwrap());
+        let part = Shard { rank: 0, world: 2 };
+        samples(builder(root.path()), out.path(), 6).part(part).run().unwrap();
+        let plan = out.path().join(".infeed-export/plan.json");
+        let whole: Value = serde_json::from_slice(&fs::read(&plan).unwrap()).unwrap();
+        for (place, number) in
+            [("positions", u64::MAX), ("shard_size", 1), ("shard_size", u64::MAX)]
+        {
+            let mut changed = whole.clone();
+            changed[place] = json!(number);
+            fs::write(&plan, changed.to_string()).unwrap();
+            assert!(!verify(out.path()).unwrap().problems.is_empty());
+            let error = merge(out.path()).unwrap_err().to_string();
+            assert!(error.contains("shards are missing"), "{error}");
+        }
+        fs::write(&plan, whole.to_string()).unwrap();
+        let record = out.path().join(".infeed-export/shard-00001.jsonl");
+        let text = fs::read_to_string(&record).unwrap();
+        for rows in [7, u64::MAX] {
+            fs::write(&record, text.replacen("\"rows\":6", &format!("\"rows\":{rows}"), 1))
+                .unwrap();
+            let verified = verify(out.path()).unwrap();
+            assert_eq!(verified.complete, 1, "{verified:?}");
+        }
     });
 }
 

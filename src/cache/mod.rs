@@ -32,6 +32,8 @@ use crate::stats::{CacheStats, EpochCounters};
 use disk::{Disk, New};
 use memory::{Block, Memory};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use disk::open_damaged;
 pub(crate) use memory::memory_bytes;
 
 /// Bytes that a cache file takes for one sample of `len` bytes of pixels.

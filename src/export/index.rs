@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::folder::{self, At, EXPORT, Io, array_name, whole};
+use super::folder::{At, EXPORT, Io, MANIFEST, array_name, whole};
 use super::journal::Record;
 use super::npy::Rows;
 use super::recipe::Recipe;
@@ -63,7 +63,7 @@ impl ShardParts {
             next = row + record.rows;
             let part = |((kind, rows), digest): (&(&str, Rows), &String)| Part {
                 file: array_name(kind, (!recipe.single).then_some(record.shard)),
-                bytes: record.rows * rows.bytes(),
+                bytes: record.rows.saturating_mul(rows.bytes()),
                 digest: digest.clone(),
             };
             let files = arrays.iter().zip(&record.digests).map(part).collect();
@@ -82,8 +82,8 @@ impl Index {
             bytes => bytes.at(&path)?,
         };
         let read = serde_json::from_slice::<Self>(&bytes).map_err(|error| error.to_string());
-        let read = read.and_then(|index| match index.wrong() {
-            Some(wrong) => Err(wrong),
+        let read = read.and_then(|index| match index.plan.wrong().or_else(|| index.wrong()) {
+            Some(wrong) => Err(wrong.to_owned()),
             None => Ok(index),
         });
         read.map(Some).map_err(|wrong| {
@@ -99,12 +99,17 @@ impl Index {
         })
     }
 
-    /// What no export says: its files are beside this one, whatever their names.
-    fn wrong(&self) -> Option<String> {
-        let mut files = self.shards.iter().flat_map(|shard| &shard.files).map(|part| &part.file);
-        let foreign = files.find(|file| !folder::is_ours(file));
-        let foreign = foreign.map(|file| format!("{file:?} is no name of an export's file"));
-        self.plan.wrong().map(str::to_owned).or(foreign)
+    /// What is wrong with one that was read from a file: other names would have files read
+    /// that are no export's, or that have no end.
+    fn wrong(&self) -> Option<&'static str> {
+        let arrays = self.plan.arrays();
+        let has_its_own = |shard: &ShardParts| {
+            let number = (!self.plan.single).then_some(shard.shard);
+            let names = arrays.iter().map(|(kind, _)| array_name(kind, number));
+            names.eq(shard.files.iter().map(|part| &*part.file))
+        };
+        let own = self.manifest.file == MANIFEST && self.shards.iter().all(has_its_own);
+        (!own).then_some("it names other files than an export has")
     }
 
     /// Whether there is an `export.json` that is an export's, of whatever version.

@@ -126,6 +126,7 @@ impl Journal {
     fn records_if(&self, recipe: &Recipe, whole: impl Fn(&Record, u64) -> bool) -> Io<Records> {
         let mut records = Records::new();
         let prints = [true, false].map(|failed| recipe.print(failed));
+        let (shards, arrays) = (recipe.shards(), recipe.arrays().len());
         let mut row = 0;
         for shard in self.recorded()? {
             let Some((record, _)) = self.open(shard)? else { continue };
@@ -133,14 +134,21 @@ impl Journal {
                 // Of another export, which was in the folder before.
                 continue;
             }
+            if shard >= shards.count() {
+                continue;
+            }
+            let range = shards.range(shard);
+            if record.rows > range.end - range.start || record.digests.len() != arrays {
+                // It is damaged, and its shard made again.
+                continue;
+            }
             let gap = records.last_key_value().map_or(0, |(last, _)| last + 1) != shard;
             if recipe.single && recipe.skips() && gap {
                 // Where its rows lie depends on those before.
                 break;
             }
-            let first =
-                if recipe.single && !recipe.skips() { shard * recipe.shard_size } else { row };
-            if shard < recipe.shards().count() && whole(&record, first) {
+            let first = if recipe.single && !recipe.skips() { range.start } else { row };
+            if whole(&record, first) {
                 row += record.rows;
                 records.insert(shard, record);
             }

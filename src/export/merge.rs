@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use super::folder::{self, At, Failed, Io, MANIFEST, array_name, temporary, whole};
@@ -46,7 +47,7 @@ pub fn merge(out: impl AsRef<Path>) -> Result<Summary> {
         return Err(refused(format!(
             "{} of {shards} shards are missing: {}. Run the parts that make them (--shard-of), \
              which go on with what is missing",
-            missing.len(),
+            shards - records.len() as u64,
             numbered(&missing)
         )));
     }
@@ -58,9 +59,8 @@ pub fn merge(out: impl AsRef<Path>) -> Result<Summary> {
     Ok(index.summary(out))
 }
 
-fn missing(recipe: &Recipe, records: &Records) -> Vec<u64> {
-    let shards = 0..recipe.shards().count();
-    shards.filter(|shard| !records.contains_key(shard)).collect()
+fn missing(recipe: &Recipe, records: &Records) -> Vec<Range<u64>> {
+    recipe.shards().missing(records.keys().copied())
 }
 
 /// All shards are complete. Each step can be done again, and until `export.json` has its

@@ -36,6 +36,8 @@
 mod append;
 mod begin;
 mod folder;
+#[cfg(any(test, fuzzing))]
+mod fuzzed;
 mod index;
 mod journal;
 mod lines;
@@ -53,6 +55,10 @@ mod verify;
 mod writer;
 
 pub use folder::MANIFEST;
+#[cfg(test)]
+pub(crate) use fuzzed::number_of;
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzzed::read_any;
 pub use merge::merge;
 pub use npy::NpyElement;
 pub use options::Export;

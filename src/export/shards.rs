@@ -70,6 +70,19 @@ impl Shards {
         border(part.rank, part.world)..border(part.rank + 1, part.world)
     }
 
+    /// The shards that are not `there`, where they ascend, as runs of neighbours: a damaged
+    /// plan may tell of more than can be counted one by one.
+    pub(super) fn missing(self, there: impl Iterator<Item = u64>) -> Vec<Range<u64>> {
+        let (mut missing, mut next) = (Vec::new(), 0);
+        for shard in there.chain([self.count()]) {
+            if next < shard {
+                missing.push(next..shard);
+            }
+            next = shard.saturating_add(1);
+        }
+        missing
+    }
+
     /// The positions of these shards, which ascend, as what is left of the epoch: the
     /// last run of neighbours by its beginning, and all before it one by one. And
     /// where they end.
@@ -85,16 +98,9 @@ impl Shards {
     }
 }
 
-/// Numbers in words: `3, 7 to 9`; of many, the first.
-pub(super) fn numbered(numbers: &[u64]) -> String {
+/// Runs of numbers in words: `3, 7 to 9`; of many, the first.
+pub(super) fn numbered(runs: &[Range<u64>]) -> String {
     const SHOWN: usize = 6;
-    let mut runs: Vec<Range<u64>> = Vec::new();
-    for &number in numbers {
-        match runs.last_mut() {
-            Some(run) if run.end == number => run.end += 1,
-            _ => runs.push(number..number + 1),
-        }
-    }
     let words = runs.iter().take(SHOWN).map(|run| match run.end - run.start {
         1 => run.start.to_string(),
         2 => format!("{}, {}", run.start, run.end - 1),
@@ -156,7 +162,13 @@ mod tests {
 
     #[test]
     fn numbers_are_told_in_runs() {
-        assert_eq!(numbered(&[3, 7, 8, 9, 11, 12]), "3, 7 to 9, 11, 12");
-        assert_eq!(numbered(&[0, 2, 4, 6, 8, 10, 12]), "0, 2, 4, 6, 8, 10, ..");
+        let shards = Shards { positions: 26, size: 2 };
+        let missing = |there: &[u64]| numbered(&shards.missing(there.iter().copied()));
+        assert_eq!(missing(&[0, 1, 2, 4, 5, 6, 10]), "3, 7 to 9, 11, 12");
+        assert_eq!(missing(&[1, 3, 5, 7, 9, 11]), "0, 2, 4, 6, 8, 10, ..");
+        let all: Vec<u64> = (0..13).collect();
+        assert_eq!((missing(&[]), missing(&all)), ("0 to 12".to_owned(), String::new()));
+        let many = Shards { positions: u64::MAX, size: 1 }.missing([3].into_iter());
+        assert_eq!(many, [0..3, 4..u64::MAX]);
     }
 }

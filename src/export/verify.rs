@@ -90,10 +90,8 @@ pub fn verify_with(out: impl AsRef<Path>, progress: impl Fn(u64, u64) + Sync) ->
         problems.extend(said.others()?);
     } else {
         problems.extend(said.records(&journal));
-        let complete: Vec<u64> = claim.shards.iter().map(|shard| shard.shard).collect();
-        let all = 0..recipe.shards().count();
-        let missing = all.filter(|shard| complete.binary_search(shard).is_err());
-        let missing: Vec<u64> = missing.collect();
+        let complete = claim.shards.iter().map(|shard| shard.shard);
+        let missing = recipe.shards().missing(complete);
         let what = match missing.is_empty() {
             true => "all shards are complete, and they have not been joined: run the export \
                      again, or merge it"

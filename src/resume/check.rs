@@ -102,6 +102,12 @@ fn agree(states: &[State], config: &Resolved) -> Result<()> {
         if let Err(reason) = state.shard.check() {
             return Err(Error::resume(format!("the state's shard is {}: {reason}", state.shard)));
         }
+        if state.epoch == u64::MAX {
+            return Err(Error::resume(format!(
+                "the state is of epoch {}: it is damaged. Give one as it was saved",
+                state.epoch
+            )));
+        }
         if state.seed != config.seed {
             return Err(other("seed", &state.seed, &config.seed));
         }
@@ -147,15 +153,13 @@ fn possible(states: &[State], positions: u64) -> Result<()> {
         let padded = (MOST_IN_A_BATCH as u64 + 1) * world;
         let end = positions.saturating_add(padded);
         let stands = state.turns.mark().saturating_mul(world);
-        if stands > end
-            || state.positions.mark() > end
-            || state.batched_from > state.turns.taken()
-            || state.epoch == u64::MAX
-        {
+        // A batch has a sample at least, failed or not.
+        let counted = state.batches.max(state.failed).max(state.digest.samples());
+        let most = stands.max(state.positions.mark()).max(counted);
+        if most > end || state.batched_from > state.turns.taken() {
             return Err(Error::resume(format!(
-                "the state stands at sample {} of {positions} in epoch {}: it is damaged. Give one \
-                 as it was saved",
-                stands.max(state.positions.mark()),
+                "the state stands at sample {most} of {positions} in epoch {}: it is damaged. Give \
+                 one as it was saved",
                 state.epoch
             )));
         }

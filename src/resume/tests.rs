@@ -299,10 +299,16 @@ fn a_state_changed_by_hand_is_refused() {
         State { positions: far(1 << 40), ..saved.clone() },
         State { batched_from: 9, ..saved.clone() },
         State { epoch: u64::MAX, ..saved.clone() },
+        State { batches: u64::MAX, ..saved.clone() },
+        State { failed: u64::MAX, ..saved.clone() },
     ] {
         let told = refusal(damaged, &config, &index);
         assert!(told.contains("damaged"), "{told}");
     }
+    // Also where the source has changed, and the next epoch is to begin.
+    let last = Resume::from(State { epoch: u64::MAX, ..saved });
+    let (last, plan) = (last.allow_changed(Changed::NextEpoch), Plan::new(&config));
+    assert!(begun(&last, &config, &plan, &numbered(41)).is_err());
 }
 
 /// Weights by classes are another order when the classes are others.

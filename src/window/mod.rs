@@ -15,6 +15,8 @@
 
 mod assembly;
 mod epoch;
+#[cfg(any(test, fuzzing))]
+mod model;
 #[cfg(test)]
 #[cfg(infeed_shuttle)]
 mod models;
@@ -39,6 +41,8 @@ use crate::sync::{Condvar, Mutex, MutexGuard, Notify};
 
 pub(crate) use assembly::{Assembled, Assembly};
 pub(crate) use epoch::{End, Place};
+#[cfg(any(test, fuzzing))]
+pub(crate) use model::drive;
 pub(crate) use state::{EpochId, Next, Occupancy, Shape, Totals, Walk};
 use state::{State, Take};
 pub(crate) use ticket::Ticket;

@@ -261,7 +261,7 @@ impl<M, R, F> State<M, R, F> {
         self.epochs.iter().find(|epoch| epoch.live).map_or(self.next_id, |epoch| epoch.id)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn is_live(&self, id: EpochId) -> bool {
         self.epochs.iter().any(|epoch| epoch.id == id && epoch.live)
     }

@@ -1,38 +1,10 @@
 //! The pure window under arbitrary interleavings, against what must hold
 //! whatever happens.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use proptest::prelude::*;
 
-use super::epoch::*;
+use super::model::{Action, Model};
 use super::state::*;
-
-/// Memory of one batch: which sample wrote each row.
-type Memory = std::cell::RefCell<Vec<Option<u64>>>;
-
-/// A ticket that is out, as a thread would hold it.
-#[derive(Clone, Copy, Debug)]
-struct Out {
-    id: EpochId,
-    epoch: u64,
-    position: u64,
-    place: Option<Place>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Action {
-    Grant,
-    Claim(usize),
-    Ready(usize),
-    Fail(usize),
-    Unclaim(usize),
-    Take,
-    Skip,
-    Prefetch(usize),
-    Walked,
-    Begin(u64),
-}
 
 fn actions() -> impl Strategy<Value = Vec<Action>> {
     let which = 0..64_usize;
@@ -44,247 +16,14 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
             2 => which.clone().prop_map(Action::Fail),
             1 => which.prop_map(Action::Unclaim),
             6 => Just(Action::Take),
-            1 => Just(Action::Skip),
+            1 => (0..2_u64).prop_map(Action::Skip),
             2 => (1..5_usize).prop_map(Action::Prefetch),
             1 => Just(Action::Walked),
+            1 => (1..6_usize).prop_map(Action::Decoders),
             1 => (1..4_u64).prop_map(Action::Begin),
         ],
         0..400,
     )
-}
-
-/// Drives a state and keeps the books that it must agree with.
-struct Model {
-    shape: Shape,
-    /// Positions of every epoch.
-    length: u64,
-    state: State<Memory, u64, u64>,
-    out: Vec<Out>,
-    /// Of the epoch being delivered: positions seen, failures among them,
-    /// batches taken.
-    seen: BTreeSet<u64>,
-    failed: BTreeSet<u64>,
-    batches: u64,
-    short: u64,
-    /// Failures by epoch id that the state was told.
-    told: BTreeMap<EpochId, u64>,
-    ended: Vec<u64>,
-    /// Positions granted in one go, at most.
-    run: u64,
-    /// The largest depth so far.
-    most_prefetch: usize,
-}
-
-impl Model {
-    fn new(shape: Shape, length: u64) -> Self {
-        let mut state = State::new(shape);
-        state.begin(0..3);
-        Model {
-            shape,
-            length,
-            state,
-            out: Vec::new(),
-            seen: BTreeSet::new(),
-            failed: BTreeSet::new(),
-            batches: 0,
-            short: 0,
-            told: BTreeMap::new(),
-            ended: Vec::new(),
-            run: 1,
-            most_prefetch: shape.prefetch,
-        }
-    }
-
-    fn grant(&mut self) -> bool {
-        let Some(next) = self.state.next() else { return false };
-        if next.position == self.length {
-            self.state.close(next.id, End::Length(self.length));
-            return true;
-        }
-        let Next { id, epoch, position, room } = next;
-        // Batches that were begun under a larger depth are still there.
-        let making = self.state.occupancy().making.max(self.shape.prefetch);
-        assert!(room > 0 && position < self.length);
-        let count = room.min(self.length - position).min(self.run);
-        assert!(self.state.grant(next, count));
-        let granted = position..position + count;
-        self.out.extend(granted.map(|position| Out { id, epoch, position, place: None }));
-        // What was named is what there was, no less and no more.
-        let left = self.state.next().filter(|next| next.id == id).map_or(0, |next| next.room);
-        assert_eq!(left, room - count);
-        let most = (self.most_prefetch * self.shape.batch_size) as u64;
-        assert!(self.state.outstanding() <= most, "more tickets than rows");
-        assert!(self.state.occupancy().making <= making);
-        true
-    }
-
-    fn claim(&mut self, at: usize) {
-        let size = self.shape.batch_size;
-        let Some(out) = self.out.get_mut(at).filter(|out| out.place.is_none()) else { return };
-        let live = self.state.is_live(out.id);
-        let claimed = self.state.claim(out.id, out.position, || Some(vec![None; size].into()));
-        assert_eq!(claimed.is_some(), live);
-        if let Some((place, memory)) = claimed {
-            out.place = Some(place);
-            memory.borrow_mut()[place.row] = Some(out.position);
-        }
-    }
-
-    fn ready(&mut self, at: usize) {
-        self.claim(at);
-        if at >= self.out.len() {
-            return;
-        }
-        let out = self.out.remove(at);
-        match out.place {
-            Some(place) => self.state.ready(out.id, place, out.position),
-            None => assert!(!self.state.give_up(out.id), "only a cancelled epoch has no row"),
-        }
-    }
-
-    fn fail(&mut self, at: usize) {
-        if at >= self.out.len() {
-            return;
-        }
-        let out = self.out.remove(at);
-        if self.state.is_live(out.id) {
-            *self.told.entry(out.id).or_default() += 1;
-        }
-        self.state.fail(out.id, out.position, out.place, out.position);
-    }
-
-    fn unclaim(&mut self, at: usize) {
-        if let Some(out) = self.out.get_mut(at)
-            && let Some(place) = out.place.take()
-        {
-            self.state.unclaim(out.id, place);
-        }
-    }
-
-    /// What the consumer sees; false when there was nothing.
-    fn take(&mut self) -> bool {
-        let promised = self.state.is_takeable();
-        let copy = |from: &Memory, row: usize, to: &Memory, gap: usize| {
-            to.borrow_mut()[gap] = from.borrow()[row];
-        };
-        let taken = self.state.take(copy);
-        assert_eq!(promised, !matches!(taken, Take::Pending), "a lost or a needless wake-up");
-        match taken {
-            Take::Pending | Take::Idle => return false,
-            Take::Failure(failure) => assert!(self.failed.insert(failure)),
-            Take::Batch(batch) => self.check(batch),
-            Take::EpochEnd(totals) => {
-                let delivered = self.seen.len() as u64;
-                assert_eq!(totals.planned, self.length);
-                assert_eq!(
-                    (totals.delivered, totals.failed),
-                    (delivered, self.failed.len() as u64)
-                );
-                assert_eq!(delivered + totals.failed, self.length);
-                self.ended.push(totals.epoch);
-                self.forget();
-            }
-            Take::Broken(error) => panic!("no source broke: {error}"),
-        }
-        true
-    }
-
-    fn check(&mut self, mut batch: Settled<Memory, u64, u64>) {
-        assert_eq!(batch.batch, self.batches);
-        self.batches += 1;
-        let mut ready = Vec::new();
-        let failures = batch.sort(|place, position| ready.push((place, position)));
-        let rows = ready.len();
-        for &(place, position) in &ready {
-            let memory = batch.memory.as_ref().map(|memory| memory.borrow()[place]);
-            assert_eq!(memory, Some(Some(position)), "a row holds another sample");
-            assert!(self.seen.insert(position), "delivered twice");
-        }
-        for failure in &failures {
-            assert!(self.failed.insert(*failure));
-        }
-        let size = self.shape.batch_size as u64;
-        if self.shape.ordered {
-            let first = batch.batch * size;
-            let keys = first..(first + size).min(self.length);
-            let mut all: Vec<u64> = ready.iter().map(|(_, position)| *position).collect();
-            assert!(all.is_sorted());
-            all.extend(&failures);
-            all.sort_unstable();
-            assert_eq!(all, keys.collect::<Vec<_>>());
-        } else {
-            assert!(rows > 0 && failures.is_empty());
-            assert_eq!(self.short, 0, "only the last batch of an epoch is short");
-            self.short += u64::from(rows < self.shape.batch_size);
-        }
-    }
-
-    fn forget(&mut self) {
-        self.seen.clear();
-        self.failed.clear();
-        self.batches = 0;
-        self.short = 0;
-    }
-
-    fn act(&mut self, action: Action) {
-        let pick = |at: usize, out: &[Out]| at % out.len().max(1);
-        match action {
-            Action::Grant => {
-                self.grant();
-            }
-            Action::Claim(at) => self.claim(pick(at, &self.out)),
-            Action::Ready(at) => self.ready(pick(at, &self.out)),
-            Action::Fail(at) => self.fail(pick(at, &self.out)),
-            Action::Unclaim(at) => self.unclaim(pick(at, &self.out)),
-            Action::Take => {
-                self.take();
-            }
-            Action::Skip => {
-                let front = self.out.iter().filter(|out| self.state.is_live(out.id));
-                if let Some(number) = front.map(|out| out.epoch).min() {
-                    // The front may be a later one that has nothing out.
-                    let before = self.state.occupancy();
-                    self.state.skip(number);
-                    if self.state.occupancy() != before {
-                        self.forget();
-                    }
-                }
-            }
-            Action::Prefetch(depth) => {
-                self.state.set_prefetch(depth);
-                self.shape.prefetch = depth;
-                self.most_prefetch = self.most_prefetch.max(depth);
-            }
-            Action::Walked => self.state.walked(Walk::Ended { length: self.length }),
-            Action::Begin(epochs) => {
-                self.state.begin(0..epochs);
-                self.forget();
-                self.ended.clear();
-            }
-        }
-    }
-
-    /// From any state, granting, finishing and taking comes to an end, though
-    /// the granter sleeps once it found no room until it is woken.
-    fn run_out(&mut self) {
-        self.state.walked(Walk::Ended { length: self.length });
-        let mut awake = true;
-        for _ in 0..100_000 {
-            let granted = awake && self.grant();
-            let first = self.out.first().copied();
-            self.ready(0);
-            let cancelled = first.is_some_and(|out| !self.state.is_live(out.id));
-            let low = self.state.runs_low() && self.state.has_room();
-            let taken = self.take();
-            awake = granted || cancelled || low || taken && self.state.has_good_room();
-            if !granted && first.is_none() && !taken {
-                assert_eq!(self.state.outstanding(), 0);
-                assert!(matches!(self.state.take(|_, _, _, _| ()), Take::Idle));
-                return;
-            }
-        }
-        panic!("it goes on for ever: {:?}", self.state.occupancy());
-    }
 }
 
 proptest! {
@@ -436,7 +175,7 @@ fn skipping_leaves_the_epochs_behind_whole() {
     let mut model = Model::new(shape(2, 2, true), 3);
     while model.grant() {}
     assert_eq!(model.out.iter().map(|out| out.epoch).collect::<Vec<_>>(), [0, 0, 0]);
-    model.state.skip(0);
+    model.act(Action::Skip(0));
     model.run_out();
     assert_eq!(model.ended, [1, 2]);
 }

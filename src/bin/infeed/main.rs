@@ -1,6 +1,7 @@
 //! The `infeed` command line: flags become a builder, the builder a loader, and
 //! the library does the rest.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
+#![cfg_attr(fuzzing, no_main, allow(dead_code, unreachable_pub))]
 
 mod args;
 mod bench;
@@ -10,6 +11,8 @@ mod completions;
 mod demo;
 mod export;
 mod export_report;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod images;
 mod knobs;
 mod log;

@@ -17,6 +17,8 @@
 
 mod blocks;
 mod format;
+#[cfg(any(test, fuzzing))]
+mod fuzzed;
 mod growing;
 mod place;
 mod position;
@@ -37,6 +39,8 @@ use growing::Growing;
 use place::Place;
 
 pub(super) use format::{FRAME_BYTES, record_bytes};
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzzed::open as open_damaged;
 
 /// Hash of a sample's path, by which its record is found.
 pub(super) fn id(path: &Path) -> u64 {
@@ -369,7 +373,7 @@ impl Disk {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     fn is_dirty(&self) -> bool {
         self.growing().is_dirty()
     }

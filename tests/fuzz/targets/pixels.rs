@@ -1,0 +1,4 @@
+//! See `infeed::fuzzing::pixels`.
+#![cfg_attr(fuzzing, no_main)]
+
+infeed_fuzz::target!(infeed::fuzzing::pixels);
