@@ -75,7 +75,7 @@ fn resolve<T: Element>(knobs: &Knobs) -> Result<(), Box<dyn Error>> {
 
 #[cfg(unix)]
 fn argument(bytes: &[u8]) -> OsString {
-    std::os::unix::ffi::OsStrExt::from_bytes(bytes).to_owned()
+    <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes).to_owned()
 }
 
 #[cfg(not(unix))]
