@@ -11,7 +11,7 @@ use crate::source::Folder;
 
 /// Bytes of an input in front of the file.
 #[cfg(test)]
-pub(super) const HEAD: usize = 14;
+pub(super) const HEAD: usize = 13;
 
 /// What reading may allocate beyond what the picture said, for tables that are kept from file
 /// to file, and for messages.
@@ -98,12 +98,22 @@ pub fn pixels(data: &[u8]) {
         assert!(same, "a whole file is another picture where truncated ones are allowed");
     }
     let taken = match choices.changes & 1 {
-        0 => rows::<u8>(file, &choices, |level| u32::from(level)),
+        0 => rows::<u8>(file, &choices, u32::from),
         _ => rows::<f32>(file, &choices, f32::to_bits),
     };
     if let (Ok(_), Err(cause)) = (&decoded, &taken) {
         panic!("it can be decoded, and makes no row: {cause}");
     }
+}
+
+/// Whether an input is a picture that its own choices take.
+#[cfg(test)]
+pub(super) fn is_taken(data: &[u8]) -> bool {
+    let mut input = Input(data);
+    let choices = Choices::of(&mut input);
+    let file = input.rest();
+    assert_eq!(data.len() - file.len(), HEAD);
+    whole(&StandardDecoder::default(), file, &choices, Channels::Rgb, 0).is_ok()
 }
 
 /// What the work came to, of which a panic is told unless it is known.

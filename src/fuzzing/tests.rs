@@ -46,7 +46,10 @@ fn pictures() -> Vec<Vec<u8>> {
 
 #[test]
 fn pixels_of_any_bytes() {
-    run("pixels", pixels, &pictures());
+    let seeds = pictures();
+    let taken = seeds.iter().filter(|seed| pixels::is_taken(seed)).count();
+    assert!(taken > 40, "{taken} of {} pictures are taken", seeds.len());
+    run("pixels", pixels, &seeds);
 }
 
 /// Bytes that are all over the place, the same each time.
@@ -71,7 +74,7 @@ fn any_file_of_a_cache() {
     let seeds = (0..96).map(|seed: u64| {
         let mut bytes = noise(seed, 1 + seed as usize % 40);
         // Valid files with fewer samples and more, of which no sum is right, or all are.
-        bytes[0] = (seed % 6) as u8 | (seed % 16 & 8) as u8 | (seed & 96) as u8;
+        bytes[0] = (seed % 6) as u8 | (seed & 8) as u8 | (seed & 96) as u8;
         bytes
     });
     run("cache_file", cache_file, &seeds.collect::<Vec<_>>());

@@ -191,7 +191,8 @@ fn parse(text: &[u8]) -> Result<Vec<PathBuf>, (usize, String)> {
             continue;
         }
         let path = unescaped(line).and_then(path_of).map_err(|reason| (number, reason))?;
-        if path.as_os_str().is_empty() {
+        // The root itself, however it is spelt, is no sample.
+        if plain(&path).as_os_str().is_empty() {
             return Err((number, "expected a path".to_owned()));
         }
         paths.push(path);
@@ -289,6 +290,7 @@ mod tests {
             ("\\", 1, "expected \\\\"),
             ("a\n\\x4", 2, "two hexadecimal digits"),
             ("\\xg0", 1, "two hexadecimal digits"),
+            ("a\n./", 2, "expected a path"),
         ] {
             let (number, reason) = parse(text.as_bytes()).unwrap_err();
             assert_eq!(number, line, "{text}");
