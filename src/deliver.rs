@@ -32,7 +32,8 @@ pub(crate) struct Delivery<T: Element> {
     current: Current,
     tracker: Tracker,
     failures: Vec<SampleError>,
-    /// An epoch of which every sample failed ends the run.
+    /// An epoch of which every sample failed ends the run; and a batch, where ranks are
+    /// others.
     needs_rows: bool,
     /// Nothing more comes from the window.
     over: bool,
@@ -178,6 +179,8 @@ impl<T: Element> Delivery<T> {
         let Some(buffer) = buffer else {
             let last = failures.last().map(ToString::to_string).unwrap_or_default();
             self.judge(failures);
+            // The consumer goes on waiting for the next.
+            self.current.waiting = Some(self.now);
             // Other ranks have this batch, and wait for one another after each.
             if !self.over && self.needs_rows && self.config.shard.world > 1 {
                 self.end_run(Error::empty_batch(epoch, Some(index), last));

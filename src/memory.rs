@@ -19,6 +19,20 @@ pub(crate) fn zeroed<T: Zeroable>(len: usize) -> Result<Vec<T>, Refused> {
     bytemuck::try_zeroed_vec(len).map_err(refused)
 }
 
+/// Room for `len` bytes in all, so that what follows takes no memory.
+pub(crate) fn reserved(buffer: &mut Vec<u8>, len: usize) -> Result<(), Refused> {
+    let more = len.saturating_sub(buffer.len());
+    buffer.try_reserve_exact(more).map_err(|_| Refused { bytes: len })
+}
+
+/// A copy of its own.
+pub(crate) fn copied(bytes: &[u8]) -> Result<Box<[u8]>, Refused> {
+    let mut copy = Vec::new();
+    reserved(&mut copy, bytes.len())?;
+    copy.extend_from_slice(bytes);
+    Ok(copy.into_boxed_slice())
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Refused { bytes } = self;
@@ -50,6 +64,8 @@ mod tests {
         assert_eq!(zeroed::<u32>(bytes / 4), Err(Refused { bytes }));
         // More than can be counted.
         assert_eq!(zeroed::<u32>(usize::MAX), Err(Refused { bytes: usize::MAX }));
+        assert_eq!(reserved(&mut vec![1], bytes), Err(Refused { bytes }));
+        assert_eq!(*copied(&[1, 2, 3]).unwrap(), [1, 2, 3]);
         let cause = Cause::from(Refused { bytes });
         assert_eq!(cause.kind(), CauseKind::Memory);
         assert!(cause.to_string().starts_with("out of memory: "), "{cause}");

@@ -84,7 +84,8 @@ fn unordered_has_each_good_sample_in_full_batches_whatever_is_broken() {
                 }
                 let told: BTreeMap<_, _> =
                     failed.iter().map(|error| ((error.epoch, error.index), error)).collect();
-                assert_eq!((told.len(), failed.len()), (2 * (SAMPLES - good), failed.len()));
+                let bad = 2 * (SAMPLES - good);
+                assert_eq!((told.len(), failed.len()), (bad, bad));
                 for ((epoch, index), error) in told {
                     let expected = oracle::failed(acts[index as usize], index, index, epoch);
                     assert_eq!(*error, expected);

@@ -8,9 +8,9 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::oracle::{Failed, Item};
+use common::oracle::{Failed, Item, serial};
 use common::scripted::{Act, Scripted, Walk};
 use common::{LIMIT, Watch, eventually, within_limit};
 use futures_util::StreamExt;
@@ -208,17 +208,20 @@ impl Point {
                 epochs.by_ref().take(limit).for_each(drop);
                 let thread = std::thread::Builder::new().name("stopper".into());
                 let thread = thread.spawn(move || stop.stop()).unwrap();
-                let last = epochs.map(Item::from).last();
-                thread.join().unwrap();
-                // It may have been at its end before.
+                if self.stream {
+                    // Stopped by now: what is told already, and that it was stopped.
+                    thread.join().unwrap();
+                    let rest: Vec<Item> = epochs.map(Item::from).collect();
+                    let (last, before) =
+                        rest.split_last().map_or((None, &rest[..]), |(l, b)| (Some(l), b));
+                    assert!(before.iter().all(|item| !matches!(item, Item::Run(_))));
+                    // It may have been at its end before.
+                    assert!(last.is_none_or(|last| matches!(last, Item::Run(_))), "{last:?}");
+                } else {
+                    epochs.for_each(drop);
+                    thread.join().unwrap();
+                }
                 let stopped = Item::run(ErrorKind::Stopped);
-                assert!(
-                    last.is_none()
-                        || matches!(
-                            last,
-                            Some(Item::Run(_) | Item::Batch { .. } | Item::Failed(_))
-                        )
-                );
                 let again = loader.epoch(0).err().map(|error| Item::run(error.kind()));
                 assert_eq!(again, Some(stopped));
             }
@@ -245,30 +248,40 @@ impl Point {
     }
 
     /// What came by itself to an end tells of each sample of each epoch once, or of what
-    /// ended the run, as its last word.
+    /// ended the run, as its last word; ordered, it is what the serial loader tells, and
+    /// the beginning of that when the consumer has gone before.
     fn check(&self, items: &[Item], skipped: &[Failed]) {
-        if !matches!(self.end, End::Never | End::Anew) {
+        let whole = matches!(self.end, End::Never | End::Anew);
+        if !whole && self.end != End::Drop {
             return;
         }
-        let ends = items.iter().filter(|item| matches!(item, Item::Run(_))).count();
-        if ends > 0 {
-            assert_eq!(ends, 1);
-            assert!(matches!(items.last(), Some(Item::Run(_))), "{items:?}");
+        let replaces = matches!(self.policy, OnError::Replace { .. });
+        if self.order == Order::Ordered && !replaces && self.walk == Walk::Whole {
+            let (expected, failed) =
+                serial(&self.acts, self.batch_size, self.last, self.policy, 0..self.epochs);
+            let told = if whole { expected.len() } else { self.after.min(expected.len()) };
+            assert_eq!(items, &expected[..told]);
+            assert!(!whole || *skipped == failed, "{skipped:?}");
+        }
+        if !whole {
+            return;
+        }
+        let ends: Vec<_> = items.iter().filter(|item| matches!(item, Item::Run(_))).collect();
+        if let Some(end) = ends.first() {
+            assert_eq!(ends.len(), 1);
+            assert_eq!(items.last(), Some(*end));
+            assert!(self.may_end_in(end), "{end:?}");
             return;
         }
         assert_eq!(self.walk, Walk::Whole, "a walk that broke off is told: {items:?}");
         let mut told = BTreeMap::<(u64, u64), u32>::new();
         for item in items {
-            match item {
-                Item::Batch { epoch, rows, .. } => {
-                    for row in rows {
-                        *told.entry((*epoch, row.position)).or_default() += 1;
-                    }
-                }
-                Item::Failed(failed) => {
-                    *told.entry((failed.epoch, failed.position)).or_default() += 1;
-                }
-                Item::Run(_) => unreachable!("counted above"),
+            for row in item.rows() {
+                let Item::Batch { epoch, .. } = item else { continue };
+                *told.entry((*epoch, row.position)).or_default() += 1;
+            }
+            if let Item::Failed(failed) = item {
+                *told.entry((failed.epoch, failed.position)).or_default() += 1;
             }
         }
         // Replaced ones are told by the row that stands in their place.
@@ -282,6 +295,49 @@ impl Point {
         let expected: BTreeMap<_, _> = all.map(|place| (place, 1)).collect();
         assert_eq!(told, expected);
     }
+
+    /// What of the run as a whole may end it, as it was drawn.
+    fn may_end_in(&self, end: &Item) -> bool {
+        let mut kinds = match self.walk {
+            Walk::FailsAfter(_) => vec![ErrorKind::Source],
+            Walk::PanicsAfter(_) => vec![ErrorKind::Lost],
+            _ => Vec::new(),
+        };
+        match self.policy {
+            OnError::Skip { max_failures: Budget::Unlimited } | OnError::Fail => {}
+            OnError::Skip { .. } => kinds.push(ErrorKind::FailureBudget),
+            OnError::Replace { .. } => {
+                kinds.extend([ErrorKind::FailureBudget, ErrorKind::NoSubstitute]);
+            }
+        }
+        if self.acts.iter().any(|act| act.fails()) {
+            kinds.push(ErrorKind::EmptyBatch);
+        }
+        kinds.into_iter().any(|kind| *end == Item::run(kind))
+    }
+}
+
+/// The loader is dropped while a read hangs, which is left behind alone and ends when the
+/// storage comes back.
+fn drop_while_reads_hang(number: u64, watch: &Watch) {
+    let mut dice = Dice(number);
+    let mut acts = vec![Act::Good; 20];
+    for _ in 0..1 + dice.below(3) {
+        acts[dice.below(20)] = dice.of(&[Act::HeldThread, Act::HeldTask]);
+    }
+    acts[dice.below(8)] = Act::HeldThread;
+    let source = Scripted::with(acts, Walk::Whole, dice.next());
+    let builder = source.loader().batch_size(4).prefetch(2).readers(8).read_timeout(None);
+    let mut loader = builder.build().unwrap();
+    watch.on(&loader);
+    let epochs = loader.epochs(0..2).unwrap();
+    // Of the first two batches all are begun.
+    source.opened().wait_for(8);
+    drop(epochs);
+    let started = Instant::now();
+    drop(loader);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    source.gate().open();
 }
 
 #[cfg(target_os = "linux")]
@@ -308,7 +364,13 @@ fn two_thousand_ends_leave_nothing_behind() {
                 *seen.entry(format!("{held:?}")).or_default() += u32::from(point.has(held));
             }
             let told = format!("point {number}: {point:?}");
-            let run = move || within_limit(EACH, move |watch| point.run(watch));
+            let hangs = number % 100 == 99;
+            let run = move || {
+                within_limit(EACH, move |watch| match hangs {
+                    true => drop_while_reads_hang(number, watch),
+                    false => point.run(watch),
+                });
+            };
             let run = std::panic::catch_unwind(AssertUnwindSafe(run));
             assert!(run.is_ok(), "{told}");
             // The kernel takes a joined thread off its list a moment later; and one that

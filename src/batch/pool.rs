@@ -52,13 +52,15 @@ impl<T: Zeroable> Pool<T> {
             let mut state = self.lock();
             let kept = state.free.pop();
             state.existing += usize::from(kept.is_none());
-            state.peak = state.peak.max(state.existing);
             kept
         };
         if let Some(memory) = kept {
             return Ok(Buffer { memory, pool: Some(Arc::clone(self)) });
         }
         let mut memory = zeroed(self.elements).inspect_err(|_| self.forget())?;
+        let mut state = self.lock();
+        state.peak = state.peak.max(state.existing);
+        drop(state);
         // Zeroes come from the allocator untouched, so the advice is in time.
         advise_huge(&mut memory);
         Ok(Buffer { memory, pool: Some(Arc::clone(self)) })

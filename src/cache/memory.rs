@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::subset::{Key, Subset};
 use crate::config::Size;
+use crate::memory::copied;
 
 /// What a sample costs beside its bytes: its places in the maps, the allocator's
 /// share.
@@ -116,7 +117,15 @@ impl Memory {
         samples.insert(index, Slot::Filling);
         drop(state);
         // The kernel zeroes fresh memory page by page: not under the lock.
-        let block = Block { size, bytes: pixels.into(), held: Arc::clone(&self.held) };
+        let Ok(bytes) = copied(pixels) else {
+            // Refused, it is decoded anew, like one that has no place.
+            self.held.fetch_sub(cost, Ordering::Relaxed);
+            let mut state = self.lock();
+            state.samples.remove(&index);
+            state.subset.remove(key);
+            return;
+        };
+        let block = Block { size, bytes, held: Arc::clone(&self.held) };
         if let Some(slot) = self.lock().samples.get_mut(&index) {
             *slot = Slot::Here(Arc::new(block));
         }

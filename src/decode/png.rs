@@ -61,6 +61,7 @@ pub(super) fn exif(file: &[u8]) -> Option<&[u8]> {
     loop {
         match chunk(file, at)? {
             (b"eXIf", content, _) => return Some(content),
+            (b"IEND", ..) => return None,
             (_, _, end) => at = end,
         }
     }
@@ -134,6 +135,9 @@ mod tests {
         }
         assert_eq!(exif(&file.concat()), Some(&[7; 20][..]));
         assert_eq!(exif(&file[..4].concat()), None);
+        // Behind the end is no part of the picture.
+        let behind = [start, chunk(b"IEND", 0), chunk(b"eXIf", 20)].concat();
+        assert_eq!(exif(&behind), None);
     }
 
     #[test]

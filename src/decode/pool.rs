@@ -13,6 +13,7 @@ use crate::config::{Limits, Size};
 use crate::element::Element;
 use crate::error::{Cause, CauseKind, Stage};
 use crate::fence::fence;
+use crate::memory::reserved;
 use crate::read::budget::{ByteBudget, Lease};
 use crate::read::{Content, Loaded, Retries, Taker};
 use crate::source::Encoded;
@@ -117,6 +118,9 @@ impl<T: Element> Worker<T> {
         let _span = tracing::trace_span!("sample", index, epoch, position).entered();
         let turn = Turn { epoch: ticket.epoch, position: job.position };
         let done = fence(|| {
+            if self.cache.is_some() || self.augment.changes_levels() {
+                reserved(&mut memory.levels, self.transform.row_len())?;
+            }
             match &content {
                 Content::Encoded(encoded) => {
                     let sample = Sample { ticket, turn, index, path: &entry.path, encoded };

@@ -153,8 +153,9 @@ fn possible(states: &[State], positions: u64) -> Result<()> {
         let padded = (MOST_IN_A_BATCH as u64 + 1) * world;
         let end = positions.saturating_add(padded);
         let stands = state.turns.mark().saturating_mul(world);
-        // A batch has a sample at least, failed or not.
-        let counted = state.batches.max(state.failed).max(state.digest.samples());
+        // A batch has a sample at least, failed or not. Failures are no measure: each
+        // substitute that fails is one too.
+        let counted = state.batches.max(state.digest.samples());
         let most = stands.max(state.positions.mark()).max(counted);
         if most > end || state.batched_from > state.turns.taken() {
             return Err(Error::resume(format!(

@@ -156,7 +156,8 @@ impl State {
         self.position
     }
 
-    /// Batches of the epoch that were delivered to this rank.
+    /// Batches of the epoch up to here on this rank, one of which every sample failed
+    /// included.
     #[must_use]
     pub fn batches(&self) -> u64 {
         self.batches

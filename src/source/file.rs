@@ -17,7 +17,7 @@ pub(super) fn read(path: PathBuf, admission: Admission) -> ReadFuture {
             let (path, admission) = (Arc::clone(&path), admission.clone());
             blocking(move || open(&path, &admission))
         };
-        let (mut file, bytes) = match shortage::waited_out(&admission, opening).await? {
+        let (mut file, bytes) = match shortage::waited_out(opening).await? {
             Opened::Read(encoded) => return Ok(encoded),
             Opened::Waiting(file, bytes) => (file, bytes),
         };

@@ -17,8 +17,8 @@ use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use crate::config::Size;
@@ -325,9 +325,30 @@ pub(crate) fn no_image(root: PathBuf) -> Error {
 pub async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, Cause> + Send + 'static,
 ) -> Result<R, Cause> {
-    // Where no thread can be started, and there is none yet, the runtime panics.
-    let spawned = fence(|| tokio::task::spawn_blocking(work));
-    match spawned.map_err(|refused| shortage::no_thread(refused.message()))?.await {
+    // Handed over by way of a place from which it can be had back.
+    let work = Arc::new(Mutex::new(Some(work)));
+    let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut patience = None;
+    let spawned = loop {
+        let handed = Arc::clone(&work);
+        let task = move || match take(&handed) {
+            Some(work) => work(),
+            // It was tried again, or given up, before there was a thread for it.
+            None => Err(Cause::new(CauseKind::Io, "another thread has it")),
+        };
+        // Where no thread can be started, and there is none yet, the runtime panics; the
+        // task stays in its queue.
+        match fence(|| tokio::task::spawn_blocking(task)) {
+            Ok(spawned) => break spawned,
+            Err(refused) => {
+                let patience = patience.get_or_insert_with(shortage::Patience::new);
+                if !patience.pause().await && take(&work).is_some() {
+                    return Err(shortage::no_thread(refused.message()));
+                }
+            }
+        }
+    };
+    match spawned.await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(payload) => Err(Cause::panicked(&*payload)),

@@ -1,18 +1,18 @@
 //! When the operating system has no file descriptor or no thread left for a read:
-//! others give theirs back soon, so a read waits for a while before it fails.
+//! others give theirs back soon, so a read tries again for a while before it fails.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Admission;
 use crate::error::{Cause, CauseKind};
 
-/// How long a read waits. Other programs' files may stay open for ever.
+/// For how long. Other programs' files may stay open for ever.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The first pause, doubled each time up to the longest.
+/// The first pause, doubled each time up to the longest. Nobody tells when there is one
+/// again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(128);
 
@@ -22,66 +22,81 @@ pub(super) fn remedy(error: &io::Error) -> Option<&'static str> {
     if let Some(libc::EMFILE | libc::ENFILE) = error.raw_os_error() {
         return Some("Raise the limit on open files (ulimit -n), or close some");
     }
-    (error.kind() == io::ErrorKind::WouldBlock)
-        .then_some("Raise the limit on threads (ulimit -u, or the container's), or lower readers")
+    let _ = error;
+    None
 }
 
-/// No thread could be started for a read; `message` is what the runtime says.
-pub(super) fn no_thread(message: &str) -> Cause {
-    let error = io::Error::new(io::ErrorKind::WouldBlock, message);
-    Cause::new(CauseKind::Io, error.to_string()).caused_by(error)
+/// How long one call has been trying.
+pub(super) struct Patience {
+    since: Instant,
+    pause: Duration,
 }
 
-fn of(cause: &Cause) -> Option<&'static str> {
-    std::error::Error::source(cause)?.downcast_ref().and_then(remedy)
+impl Patience {
+    pub(super) fn new() -> Self {
+        Patience { since: Instant::now(), pause: SHORTEST_PAUSE }
+    }
+
+    /// Waits a little; false when it has been long enough.
+    pub(super) async fn pause(&mut self) -> bool {
+        if self.since.elapsed() >= PATIENCE {
+            return false;
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = LONGEST_PAUSE.min(2 * self.pause);
+        true
+    }
 }
 
-/// Tries again and again for as long as `attempt` fails for want of a descriptor or a
-/// thread.
+/// No thread could be started for all that time; `refused` is what the runtime says.
+pub(super) fn no_thread(refused: &str) -> Cause {
+    let message = format!(
+        "{refused}, for {PATIENCE:?}. Raise the limit on threads (ulimit -u, or the container's), \
+         or lower readers"
+    );
+    Cause::new(CauseKind::Io, message)
+}
+
+/// Tries again and again for as long as `attempt` fails for want of a descriptor.
 pub(super) async fn waited_out<R, F: Future<Output = Result<R, Cause>>>(
-    admission: &Admission,
     mut attempt: impl FnMut() -> F,
 ) -> Result<R, Cause> {
-    let (mut since, mut pause) = (None, SHORTEST_PAUSE);
+    let mut patience = None;
     loop {
         let cause = match attempt().await {
             Err(cause) => cause,
             done => return done,
         };
-        let Some(remedy) = of(&cause) else { return Err(cause) };
-        if since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+        let io = std::error::Error::source(&cause).and_then(|source| source.downcast_ref());
+        let Some(remedy) = io.and_then(remedy) else { return Err(cause) };
+        if !patience.get_or_insert_with(Patience::new).pause().await {
             let message = format!("{} for {PATIENCE:?}. {remedy}", cause.message());
             return Err(Cause::new(CauseKind::Io, message).caused_by(cause));
         }
-        // It is not the storage that keeps the read waiting.
-        let _waiting = admission.clock.wait();
-        tokio::time::sleep(pause).await;
-        pause = LONGEST_PAUSE.min(2 * pause);
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::read::budget::ByteBudget;
 
-    fn admission() -> Admission {
-        Admission::new(ByteBudget::new(1 << 10), 1 << 10, std::time::Instant::now())
+    fn full() -> Cause {
+        io::Error::from_raw_os_error(libc::EMFILE).into()
     }
 
     #[tokio::test]
     async fn a_shortage_that_ends_is_waited_out_and_other_errors_are_not() {
-        let (admission, mut attempts) = (admission(), 0);
-        let done = waited_out(&admission, || {
+        let mut attempts = 0;
+        let done = waited_out(|| {
             attempts += 1;
             let left = attempts < 4;
-            async move { if left { Err(no_thread("none")) } else { Ok(7) } }
+            async move { if left { Err(full()) } else { Ok(7) } }
         });
         assert_eq!(done.await.unwrap(), 7);
         assert_eq!(attempts, 4);
 
         let mut attempts = 0;
-        let failed = waited_out(&admission, || {
+        let failed = waited_out(|| {
             attempts += 1;
             async { Err::<(), _>(Cause::from(io::Error::from(io::ErrorKind::NotFound))) }
         });
@@ -89,15 +104,12 @@ mod tests {
         assert_eq!(attempts, 1);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_shortage_that_stays_says_what_to_do() {
-        tokio::time::pause();
-        let admission = admission();
-        let failed = waited_out(&admission, || async {
-            Err::<(), _>(no_thread("the operating system refuses a thread"))
-        });
-        let cause = failed.await.unwrap_err();
+        let started = Instant::now();
+        let cause = waited_out(|| async { Err::<(), _>(full()) }).await.unwrap_err();
         assert_eq!(cause.kind(), CauseKind::Io);
-        assert!(cause.message().ends_with("lower readers"), "{cause}");
+        assert!(cause.message().contains("for 5s. Raise the limit on open files"), "{cause}");
+        assert!(started.elapsed() >= PATIENCE);
     }
 }

@@ -102,11 +102,12 @@ impl Survey {
 }
 
 impl Broken {
-    /// Whether the file itself is to blame, and not the storage, which may answer another
-    /// time: the quarantine has no others.
+    /// Whether the file itself is to blame, and not the storage or a want of memory, which
+    /// may be otherwise another time: the quarantine has no others.
     #[must_use]
     pub fn stays(&self) -> bool {
-        self.stage != Stage::Read || matches!(self.cause, CauseKind::NotFound | CauseKind::Limit)
+        let blamed = matches!(self.cause, CauseKind::NotFound | CauseKind::Limit);
+        self.cause != CauseKind::Memory && (self.stage != Stage::Read || blamed)
     }
 }
 

@@ -279,10 +279,18 @@ impl<M, R, F> State<M, R, F> {
         let place = epoch.draw(&shape, position);
         let slot = epoch.slot(place)?;
         debug_assert!(matches!(slot.rows[place.row], Row::Empty));
-        slot.rows[place.row] = Row::Claimed;
         if slot.memory.is_none() {
             slot.memory = bind();
         }
+        if slot.memory.is_none() {
+            // Another sample may have the row.
+            if !shape.ordered {
+                epoch.holes.push(place);
+            }
+            return None;
+        }
+        let slot = epoch.slot(place)?;
+        slot.rows[place.row] = Row::Claimed;
         Some((place, slot.memory.as_ref()?))
     }
 

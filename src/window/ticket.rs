@@ -46,18 +46,19 @@ impl<T: Element> Ticket<T> {
     pub(crate) fn claim(&self) -> Option<(Place, Row<T>)> {
         let Window { pool, row_len, .. } = &*self.window;
         let mut inner = self.window.lock();
-        let Inner { state, error, .. } = &mut *inner;
-        let bind = || match pool.take() {
-            Ok(buffer) => Some(Arc::new(Rows::new(buffer, *row_len))),
-            Err(refused) => {
-                // Before the ticket, which comes back unsettled, is missed.
-                error.get_or_insert(refused.into());
-                None
-            }
+        let mut refused = None;
+        let bind = || {
+            let taken = pool.take().map_err(|why| refused = Some(why)).ok()?;
+            Some(Arc::new(Rows::new(taken, *row_len)))
         };
-        let (place, rows) = state.claim(self.id, self.key, bind)?;
-        let row = rows.claim(place.row)?;
-        Some((place, row))
+        let claimed = inner.state.claim(self.id, self.key, bind);
+        let claimed = claimed.and_then(|(place, rows)| Some((place, rows.claim(place.row)?)));
+        if let Some(refused) = refused {
+            // Before the ticket is missed, if it comes back unsettled.
+            inner.error.get_or_insert(refused.into());
+            self.window.wake(inner);
+        }
+        claimed
     }
 
     /// Gives a claimed row back; the sample goes on, as a substitute.

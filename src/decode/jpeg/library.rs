@@ -1,4 +1,5 @@
-//! What the decoder here does not take, by zune-jpeg: progressive files, four components. Strict where silence would pass for a picture.
+//! What the decoder here does not take, by zune-jpeg: progressive files, four components.
+//! Strict where silence would pass for a picture.
 
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;

@@ -71,10 +71,17 @@ pub(super) fn open<'a>(
         return Ok(Box::new(Exact::new(header, survey.complete)));
     }
     // zune-jpeg makes another picture of these without a word.
-    if frame.process != 2 && usize::from(survey.first_scan_components) < frame.components.len() {
-        let message = "a sequential JPEG whose components come in scans of their own, and that \
-                       ends early, has four of them, or repeats one; progressive ones are read";
-        return Err(Cause::new(CauseKind::Unsupported, message));
+    let count = frame.components.len();
+    if frame.process != 2 && usize::from(survey.first_scan_components) < count {
+        let (kind, what) = match survey.complete {
+            false => (CauseKind::Truncated, "that ends early, and cannot be read in part"),
+            true if count > 3 => {
+                (CauseKind::Unsupported, "that has four; progressive ones are read")
+            }
+            true => (CauseKind::Corrupt, "of which some is missing, repeated or no code"),
+        };
+        let message = format!("a sequential JPEG with scans for some of its components, {what}");
+        return Err(Cause::new(kind, message));
     }
     Ok(Box::new(Library::open(encoded, &survey, frame, limits)?))
 }

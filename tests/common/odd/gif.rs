@@ -72,6 +72,13 @@ pub(super) fn add(files: &mut Files) {
     files.add("gif/interlaced.gif", picture(31, 17), gif(whole(), &[interlaced]));
     let small = frame(5, 3, 8, 6, false, &levels(8, 6, 1));
     files.add("gif/small-frame.gif", picture(31, 17), gif(whole(), std::slice::from_ref(&small)));
+    let mut other = whole();
+    other[11] = 200;
+    files.add(
+        "gif/other-background.gif",
+        picture(31, 17),
+        gif(other, std::slice::from_ref(&small)),
+    );
     let beyond = frame(28, 15, 8, 6, false, &levels(8, 6, 1));
     files.add("gif/frame-beyond.gif", Fate::Open, gif(whole(), &[beyond]));
     let animated = [control(4, 0), all.clone(), control(9, 3), small.clone(), small.clone()];

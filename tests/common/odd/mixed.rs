@@ -10,11 +10,12 @@ pub(super) const ANY: &[CauseKind] = &[Corrupt, Truncated, Unsupported];
 pub(super) const LIMIT_OR_CORRUPT: &[CauseKind] = &[Limit, Corrupt, Truncated];
 
 /// Files that are whole, one of each kind.
-const WHOLE: [&str; 12] = [
+const WHOLE: [&str; 13] = [
     "jpeg/sampling-3.jpg",
     "jpeg/progressive-3.jpg",
     "jpeg/ycck.jpg",
     "jpeg/restart-2.jpg",
+    "jpeg/separate-3.jpg",
     "png/color-2-depth-8-37x23.png",
     "png/color-3-depth-4-37x23-interlaced.png",
     "gif/animated.gif",

@@ -61,8 +61,8 @@ pub fn part(pixels: &[u8], width: usize, count: usize, region: Region) -> Vec<u8
         .collect()
 }
 
-/// Whether a file is infeed's own decoder's business: of several scans, or four
-/// components, it is another one's.
+/// Whether a file is infeed's own decoder's business, and that of one scan: of four
+/// components it is another one's.
 pub fn is_baseline(file: &[u8]) -> bool {
     let mut at = 2;
     let mut components = 0;

@@ -99,8 +99,32 @@ impl Writer {
     }
 }
 
-/// A file of this kind.
+/// A file of this kind, in one scan.
 pub fn file(draws: &mut Draws, kind: Kind) -> Vec<u8> {
+    file_of(draws, kind, |_, components| vec![(0..components).collect()])
+}
+
+/// The same with scans for some of the components, in any order.
+pub fn separate(draws: &mut Draws, kind: Kind) -> Vec<u8> {
+    file_of(draws, kind, |draws, components| {
+        let mut scans: Vec<Vec<usize>> = match (components, draws.below(3)) {
+            (1, _) => vec![vec![0]],
+            (_, 0) => vec![vec![0], vec![1], vec![2]],
+            (_, 1) => vec![vec![0], vec![1, 2]],
+            _ => vec![vec![0, 1], vec![2]],
+        };
+        let first = draws.below(scans.len());
+        scans.rotate_left(first);
+        scans
+    })
+}
+
+/// `scans` says which components each has.
+fn file_of(
+    draws: &mut Draws,
+    kind: Kind,
+    scans: impl FnOnce(&mut Draws, usize) -> Vec<Vec<usize>>,
+) -> Vec<u8> {
     let side = |draws: &mut Draws| 1 + draws.below(70);
     let (width, height) = (side(draws), side(draws));
     let factors = factors(draws, kind);
@@ -153,40 +177,44 @@ pub fn file(draws: &mut Draws, kind: Kind) -> Vec<u8> {
     if interval > 0 {
         writer.segment(0xdd, &(interval as u16).to_be_bytes());
     }
-    let mut scan = vec![factors.len() as u8];
-    for number in 0..factors.len() {
-        scan.extend([number as u8 + 1, 0]);
-    }
-    scan.extend([0, 63, 0]);
-    writer.segment(0xda, &scan);
-
-    let alone = factors.len() == 1;
     let most = |of: fn(&(usize, usize)) -> usize| factors.iter().map(of).max().unwrap();
-    let (h_max, v_max) = if alone { (1, 1) } else { (most(|f| f.0), most(|f| f.1)) };
-    let units = width.div_ceil(8 * h_max) * height.div_ceil(8 * v_max);
-    let mut before = vec![0; factors.len()];
+    let (h_max, v_max) = (most(|f| f.0), most(|f| f.1));
     let limit = match kind {
         Kind::Wild => 16_383,
         Kind::Mild => draws.of(&[3, 60, 250]),
         Kind::Usual | Kind::Odd => draws.of(&[3, 60, 1_000]),
     };
     let density = draws.of(&[0, 1, 4, 20, 63]);
-    for unit in 0..units {
-        if interval > 0 && unit > 0 && unit % interval == 0 {
-            writer.flush();
-            writer.file.extend([0xff, 0xd0 | ((unit / interval - 1) & 7) as u8]);
-            before.fill(0);
+    for members in scans(draws, factors.len()) {
+        let mut scan = vec![members.len() as u8];
+        for &number in &members {
+            scan.extend([number as u8 + 1, 0]);
         }
-        for (number, &(h, v)) in factors.iter().enumerate() {
-            for _ in 0..if alone { 1 } else { h * v } {
-                let dc_value = draws.between(-limit, limit).clamp(-16_383, 16_383);
-                writer.value(&dc, 0, dc_value - before[number]);
-                before[number] = dc_value;
-                coefficients(draws, &mut writer, &ac, density, limit.min((1 << sizes) - 1));
+        scan.extend([0, 63, 0]);
+        writer.segment(0xda, &scan);
+        // Of a single component a unit is a block (A.2.2).
+        let alone = members.len() == 1;
+        let (h, v) = if alone { factors[members[0]] } else { (1, 1) };
+        let units = (width * h).div_ceil(8 * h_max) * (height * v).div_ceil(8 * v_max);
+        let mut before = vec![0; factors.len()];
+        for unit in 0..units {
+            if interval > 0 && unit > 0 && unit % interval == 0 {
+                writer.flush();
+                writer.file.extend([0xff, 0xd0 | ((unit / interval - 1) & 7) as u8]);
+                before.fill(0);
+            }
+            for &number in &members {
+                let (h, v) = factors[number];
+                for _ in 0..if alone { 1 } else { h * v } {
+                    let dc_value = draws.between(-limit, limit).clamp(-16_383, 16_383);
+                    writer.value(&dc, 0, dc_value - before[number]);
+                    before[number] = dc_value;
+                    coefficients(draws, &mut writer, &ac, density, limit.min((1 << sizes) - 1));
+                }
             }
         }
+        writer.flush();
     }
-    writer.flush();
     writer.file.extend([0xff, 0xd9]);
     writer.file
 }

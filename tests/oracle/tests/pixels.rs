@@ -119,6 +119,24 @@ fn files_that_no_encoder_makes() {
     }
 }
 
+#[test]
+fn files_with_scans_for_some_of_their_components() {
+    for kind in [Kind::Usual, Kind::Odd, Kind::Mild, Kind::Wild] {
+        let mut turbo = Turbo::decoder();
+        for seed in 0..3_000 {
+            let mut draws = Draws(seed);
+            let file = synthetic::separate(&mut draws, kind);
+            let name = format!("{kind:?} of seed {seed}, separate");
+            same(&name, &file, 1, &mut turbo, &mut draws);
+            if kind == Kind::Mild {
+                let by = [2, 4, 8][seed as usize % 3];
+                same_reduced(&name, &file, by, 1, &mut turbo, &mut draws);
+                turbo.reduce(1);
+            }
+        }
+    }
+}
+
 /// Of coefficients that pictures have: others may be cut off at other places.
 #[test]
 fn reduced_files_that_no_encoder_makes() {
