@@ -58,6 +58,13 @@
 //! * `candle`: batches as candle's tensors (`Batch::into_candle`).
 //! * `burn`: batches as tensors of burn, and its `DataLoader`; needs Rust 1.95.
 
+// Whatever comes in from outside is an error, and no panic.
+#![cfg_attr(
+    not(test),
+    warn(clippy::expect_used, clippy::get_unwrap, clippy::panic),
+    warn(clippy::todo, clippy::unimplemented, clippy::unreachable)
+)]
+
 // In the order in which data moves.
 pub mod config;
 pub mod source;

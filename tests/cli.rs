@@ -562,15 +562,15 @@ fn bench_says_what_it_cannot_measure() {
 fn an_interrupted_bench_says_what_it_has() {
     let root = tree(0);
     let bench = ["-v", "bench", dir(&root), "--epochs", "1", "--rounds", "100000000"];
-    let (first, output) = interrupted(&bench);
+    let (first, output) = interrupted(&bench, "-INT");
     assert!(first.contains("w512: round 1"), "{first}");
     assert!(stdout(&output).contains("w512"));
 }
 
 /// Runs a command that would go on for ever until the first line of its log is
-/// there, and interrupts it; the line, and what came of it.
+/// there, and sends it a signal; the line, and what came of it.
 #[cfg(unix)]
-fn interrupted(arguments: &[&str]) -> (String, Output) {
+fn interrupted(arguments: &[&str], signal: &str) -> (String, Output) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_infeed"))
         .args(arguments)
         .stdout(Stdio::piped())
@@ -584,7 +584,7 @@ fn interrupted(arguments: &[&str]) -> (String, Output) {
         let mut rest = Vec::new();
         log.read_to_end(&mut rest).unwrap();
     });
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let kill = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
     let output = child.wait_with_output().unwrap();
     drain.unwrap().join().unwrap();
@@ -615,8 +615,10 @@ fn an_interrupt_stops_cleanly_and_says_what_was_done() {
     let root = tree(1);
     // A skipped sample is logged once its epoch is under way.
     let run = ["-v", "run", dir(&root), "--size", "16", "--on-error", "skip"];
-    let (_, output) = interrupted(&[&run[..], &["--epochs", "100000000"]].concat());
-    assert!(stdout(&output).contains("images/s"));
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let (_, output) = interrupted(&[&run[..], &["--epochs", "100000000"]].concat(), signal);
+        assert!(stdout(&output).contains("images/s"));
+    }
 }
 
 #[cfg(unix)]

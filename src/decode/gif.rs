@@ -1,5 +1,5 @@
 //! What of a GIF's screen its first frame leaves open, which its decoder tells as
-//! transparent, and OpenCV and Pillow as the background's colour.
+//! transparent, and OpenCV as the background's colour.
 
 /// The place of the first frame on the screen, and the colour around it.
 pub(super) struct Screen {

@@ -143,7 +143,7 @@ mod tests {
         }
 
         fn read(&self, _: &Path, _: Admission) -> ReadFuture {
-            unreachable!("nothing is read")
+            panic!("nothing is read")
         }
     }
 

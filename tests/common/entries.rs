@@ -32,7 +32,7 @@ pub(crate) fn make(root: &Path, good: &[u8]) -> Vec<(PathBuf, Option<CauseKind>)
     std::fs::write(sample(format!("{}.ppm", "n".repeat(251)).as_ref(), None), good).unwrap();
     let locked = sample("unreadable.ppm".as_ref(), None);
     std::fs::write(&locked, good).unwrap();
-    std::fs::set_permissions(&locked, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o000)).unwrap();
     if std::fs::read(&locked).is_err() {
         // Else this is the superuser, who reads what nobody may.
         samples.last_mut().unwrap().1 = Some(CauseKind::Io);

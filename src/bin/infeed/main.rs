@@ -1,6 +1,7 @@
 //! The `infeed` command line: flags become a builder, the builder a loader, and
 //! the library does the rest.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unreachable))]
 #![cfg_attr(fuzzing, no_main, allow(dead_code, unreachable_pub))]
 
 mod args;

@@ -10,7 +10,7 @@ use infeed::StopHandle;
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Stops `loader` on the first SIGINT or SIGTERM and leaves on the second.
+    /// Stops `loader` on the first SIGINT, SIGTERM or SIGHUP and leaves on the second.
     pub(crate) fn install(loader: Option<StopHandle>) -> Result<Self, ctrlc::Error> {
         let interrupt = Interrupt::default();
         let flag = interrupt.clone();

@@ -68,7 +68,7 @@ impl Files {
 fn levels(width: u32, height: u32, channels: u32) -> Vec<u8> {
     let level = |y: u32, x: u32, channel: u32| {
         let (across, down) = (255 * x / width.max(2), 255 * y / height.max(2));
-        let stripe = if (x / 5 + y / 7) % 2 == 0 { 40 } else { 0 };
+        let stripe = if (x / 5 + y / 7).is_multiple_of(2) { 40 } else { 0 };
         let value = match channel {
             0 => across,
             1 => down,
