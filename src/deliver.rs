@@ -210,7 +210,7 @@ impl<T: Element> Delivery<T> {
             self.window.registry().failed(&failure);
             self.current.stats.failed += 1;
             self.current.last_failure = failure.to_string();
-            let failed = self.current.stats.failed + self.tracker.failed_before();
+            let failed = self.current.stats.failed.saturating_add(self.tracker.failed_before());
             match self.on_error {
                 OnError::Fail => self.pending.push_back(Told::Error(failure.into())),
                 OnError::Replace { attempts, .. } if failure.substitute().is_none() => {

@@ -153,9 +153,10 @@ fn possible(states: &[State], positions: u64) -> Result<()> {
         let padded = (MOST_IN_A_BATCH as u64 + 1) * world;
         let end = positions.saturating_add(padded);
         let stands = state.turns.mark().saturating_mul(world);
-        // A batch has a sample at least, failed or not. Failures are no measure: each
-        // substitute that fails is one too.
-        let counted = state.batches.max(state.digest.samples());
+        // A batch has a sample at least, failed or not; and each attempt at a sample that
+        // fails is a failure.
+        let failed = state.failed / (u64::from(u32::MAX) + 1);
+        let counted = state.batches.max(failed).max(state.digest.samples());
         let most = stands.max(state.positions.mark()).max(counted);
         if most > end || state.batched_from > state.turns.taken() {
             return Err(Error::resume(format!(

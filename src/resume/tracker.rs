@@ -92,7 +92,7 @@ impl Tracker {
             epoch: self.begun.epoch,
             position: positions.taken() + turns.taken() * world,
             batches: self.begun.batches + number + 1,
-            failed: self.begun.failed + failed,
+            failed: self.begun.failed.saturating_add(failed),
             batched_from: self.begun.batched_from,
             weights: self.plan.weights_hash().unwrap_or_default(),
             order,
