@@ -202,6 +202,8 @@ mod tests {
         assert_eq!(pool.existing(), 0);
     }
 
+    /// An interpreter ends where there is no memory.
+    #[cfg(not(miri))]
     #[test]
     fn memory_that_is_refused_is_not_counted() {
         let pool = Pool::<u64>::new(1 << 57, 2);
