@@ -11,10 +11,10 @@ use super::super::{Channels, Grey, Orientation, Picture, Region};
 use super::bits::Bits;
 use super::header::{Color, Header};
 use super::plane::{Plane, Samples};
-use super::scans::{Lane, Row};
+use super::scans::{Lane, Restarts, Row, no_restart};
 use super::{cache, kernel, orientation};
 use crate::config::Size;
-use crate::error::{Cause, CauseKind};
+use crate::error::Cause;
 use crate::memory::zeroed;
 use crate::transform::{Isa, interleave};
 
@@ -188,10 +188,7 @@ struct Scan<'h, 'm> {
     /// Of these, as many are transformed.
     used: usize,
     samples: Samples<'h, 'm>,
-    restart_interval: u32,
-    /// Units to the next restart marker, and its number.
-    units_left: u32,
-    restarts: u8,
+    restarts: Restarts,
     /// Whether the data may end early; and whether they have.
     may_end: bool,
     ended: bool,
@@ -213,13 +210,11 @@ impl<'h, 'm> Scan<'h, 'm> {
             Channels::Grey => 1,
         };
         Ok(Scan {
-            bits: Bits::new(header.data),
+            bits: Bits::new(header.parts[0].data),
             planes,
             used,
             samples: Samples::new(samples, isa),
-            restart_interval: header.restart_interval,
-            units_left: header.restart_interval,
-            restarts: 0,
+            restarts: Restarts::every(header.parts[0].restart_interval),
             may_end: !picture.complete,
             ended: false,
             lanes: Lane::all(header),
@@ -233,8 +228,8 @@ impl<'h, 'm> Scan<'h, 'm> {
     /// The next unit, in place `unit` of its row; transformed if it is `needed`.
     #[inline]
     fn unit(&mut self, unit: usize, needed: bool) -> Result<(), Cause> {
-        if self.restart_interval > 0 {
-            self.restart()?;
+        if let Some(number) = self.restarts.due() {
+            self.restart(number)?;
         }
         if self.may_end {
             self.unit_that_may_end(unit);
@@ -278,20 +273,14 @@ impl<'h, 'm> Scan<'h, 'm> {
         planes.iter_mut().for_each(|plane| plane.no_unit(unit, samples));
     }
 
-    /// Passes over a restart marker where one is due (E.2.4).
-    fn restart(&mut self) -> Result<(), Cause> {
-        if self.units_left == 0 {
-            self.units_left = self.restart_interval;
-            if self.may_end {
-                self.ended &= !self.bits.resync(self.restarts);
-            } else if !self.bits.restart(self.restarts) {
-                let message = "a restart marker is missing, or stands in another place";
-                return Err(Cause::new(CauseKind::Corrupt, message));
-            }
-            self.restarts = (self.restarts + 1) & 7;
-            self.planes.iter_mut().for_each(Plane::restart);
+    /// Passes over the restart marker of this number.
+    fn restart(&mut self, number: u8) -> Result<(), Cause> {
+        if self.may_end {
+            self.ended &= !self.bits.resync(number);
+        } else if !self.bits.restart(number) {
+            return Err(no_restart());
         }
-        self.units_left -= 1;
+        self.planes.iter_mut().for_each(Plane::restart);
         Ok(())
     }
 

@@ -15,23 +15,20 @@ pub(super) struct Header<'a> {
     pub(super) side: usize,
     pub(super) components: Vec<Component<'a>>,
     pub(super) color: Color,
-    /// Units between restart markers; 0 if there are none.
-    pub(super) restart_interval: u32,
     /// The largest sampling factors.
     pub(super) factors: (usize, usize),
     /// What EXIF has to say, as a TIFF file.
     pub(super) exif: Option<&'a [u8]>,
-    /// From the first scan's first byte to the file's end.
-    pub(super) data: &'a [u8],
-    /// Where the components do not come in one scan, those that they come in.
+    /// The scans that the components come in, each of them in one.
     pub(super) parts: Vec<Part<'a>>,
 }
 
-/// A scan of some of the components.
+/// A scan of all of the components, or some.
 #[derive(Debug)]
 pub(super) struct Part<'a> {
     /// By their numbers in the frame.
     pub(super) members: Vec<usize>,
+    /// Units between restart markers; 0 if there are none.
     pub(super) restart_interval: u32,
     /// From its first byte to the file's end.
     pub(super) data: &'a [u8],
@@ -98,22 +95,8 @@ impl<'a> Header<'a> {
                     let most = |of: fn(&Component<'_>) -> usize| components.iter().map(of).max();
                     let factors = (most(|c| c.h)?, most(|c| c.v)?);
                     let Frame { width, height, .. } = *of;
-                    let Part { restart_interval, data, .. } = parts[0];
-                    if parts.len() == 1 {
-                        parts.clear();
-                    }
-                    let header = Header {
-                        width,
-                        height,
-                        side: 8,
-                        components,
-                        color,
-                        restart_interval,
-                        factors,
-                        exif,
-                        data,
-                        parts,
-                    };
+                    let header =
+                        Header { width, height, side: 8, components, color, factors, exif, parts };
                     return header.is_taken().then_some(header);
                 }
                 _ => {}
@@ -126,14 +109,10 @@ impl<'a> Header<'a> {
     fn is_taken(&self) -> bool {
         let (h, v) = self.factors;
         let blocks = |number: usize| self.components[number].h * self.components[number].v;
-        let fit = |members: &[usize]| {
+        let fit = |Part { members, .. }: &Part<'_>| {
             members.len() == 1 || members.iter().map(|&number| blocks(number)).sum::<usize>() <= 10
         };
-        let units_fit = match &*self.parts {
-            [] => fit(&Vec::from_iter(0..self.components.len())),
-            parts => parts.iter().all(|part| fit(&part.members)),
-        };
-        units_fit && self.components.iter().all(|c| h % c.h == 0 && v % c.v == 0)
+        self.parts.iter().all(fit) && self.components.iter().all(|c| h % c.h == 0 && v % c.v == 0)
     }
 
     /// Has each of the picture's sides come divided by 2, 4 or 8. A component of fewer

@@ -65,8 +65,9 @@ pub(super) fn open<'a>(
     }
     let header = Header::of(&encoded[..survey.usable_bytes]);
     // Of several scans, which one ended early cannot be seen in the file.
-    let whole = |parts: usize| survey.complete && survey.scans as usize == parts;
-    let taken = |header: &Header<'_>| header.parts.is_empty() || whole(header.parts.len());
+    let taken = |Header { parts, .. }: &Header<'_>| {
+        parts.len() == 1 || survey.complete && survey.scans as usize == parts.len()
+    };
     if let Some(header) = header.filter(taken) {
         return Ok(Box::new(Exact::new(header, survey.complete)));
     }

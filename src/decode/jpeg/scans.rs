@@ -11,14 +11,47 @@ use crate::error::{Cause, CauseKind};
 /// One of the scans in work.
 pub(super) struct Lane<'h> {
     bits: Bits<'h>,
-    part: &'h Part<'h>,
-    /// Units to the next restart marker, and its number.
+    members: &'h [usize],
+    restarts: Restarts,
+}
+
+/// Where restart markers stand (E.2.4).
+pub(super) struct Restarts {
+    /// Units between them; 0 if there are none.
+    interval: u32,
+    /// Units to the next one, and its number.
     units_left: u32,
-    restarts: u8,
+    number: u8,
+}
+
+impl Restarts {
+    pub(super) fn every(interval: u32) -> Self {
+        Restarts { interval, units_left: interval, number: 0 }
+    }
+
+    /// The number of the marker that is to come before the next unit, if one is.
+    #[inline]
+    pub(super) fn due(&mut self) -> Option<u8> {
+        if self.interval == 0 {
+            return None;
+        }
+        let due = (self.units_left == 0).then_some(self.number);
+        if due.is_some() {
+            self.units_left = self.interval;
+            self.number = (self.number + 1) & 7;
+        }
+        self.units_left -= 1;
+        due
+    }
+}
+
+/// A marker that is due is not there.
+pub(super) fn no_restart() -> Cause {
+    let message = "a restart marker is missing, or stands in another place";
+    Cause::new(CauseKind::Corrupt, message)
 }
 
 /// What a row of units is about.
-#[derive(Clone)]
 pub(super) struct Row {
     pub(super) number: usize,
     /// Units in it.
@@ -30,14 +63,17 @@ pub(super) struct Row {
 }
 
 impl<'h> Lane<'h> {
+    /// Of a picture that does not come in one scan.
     pub(super) fn all(header: &'h Header<'h>) -> Vec<Self> {
         let lane = |part: &'h Part<'h>| Lane {
             bits: Bits::new(part.data),
-            part,
-            units_left: part.restart_interval,
-            restarts: 0,
+            members: &part.members,
+            restarts: Restarts::every(part.restart_interval),
         };
-        header.parts.iter().map(lane).collect()
+        match &*header.parts {
+            [_] => Vec::new(),
+            parts => parts.iter().map(lane).collect(),
+        }
     }
 
     /// This scan's share of a row of the picture's units.
@@ -47,9 +83,9 @@ impl<'h> Lane<'h> {
         planes: &mut [Plane<'h>],
         samples: &mut Samples<'h, '_>,
     ) -> Result<(), Cause> {
-        match *self.part.members {
-            [alone] => self.blocks(row, alone, planes, samples)?,
-            ref members => {
+        match self.members {
+            &[alone] => self.blocks(row, alone, planes, samples)?,
+            members => {
                 for unit in 0..row.across {
                     self.restart(planes)?;
                     for &member in members {
@@ -95,22 +131,13 @@ impl<'h> Lane<'h> {
         Ok(())
     }
 
-    /// Passes over a restart marker where one is due (E.2.4).
+    /// Passes over a restart marker where one is due.
     fn restart(&mut self, planes: &mut [Plane<'h>]) -> Result<(), Cause> {
-        let Lane { bits, part, units_left, restarts } = self;
-        if part.restart_interval == 0 {
-            return Ok(());
+        let Some(number) = self.restarts.due() else { return Ok(()) };
+        if !self.bits.restart(number) {
+            return Err(no_restart());
         }
-        if *units_left == 0 {
-            *units_left = part.restart_interval;
-            if !bits.restart(*restarts) {
-                let message = "a restart marker is missing, or stands in another place";
-                return Err(Cause::new(CauseKind::Corrupt, message));
-            }
-            *restarts = (*restarts + 1) & 7;
-            part.members.iter().for_each(|&member| planes[member].restart());
-        }
-        *units_left -= 1;
+        self.members.iter().for_each(|&member| planes[member].restart());
         Ok(())
     }
 }
