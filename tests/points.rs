@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
+use common::draws::Draws;
 use common::oracle::{Failed, Item, serial};
 use common::scripted::{Act, Scripted, Walk};
 use common::{LIMIT, Watch, eventually, within_limit};
@@ -21,32 +22,6 @@ const POINTS: u64 = 2_000;
 
 /// How long one run may take.
 const EACH: Duration = Duration::from_secs(20);
-
-/// Draws that only depend on the run's number.
-struct Dice(u64);
-
-impl Dice {
-    /// SplitMix64.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    fn one_in(&mut self, chance: usize) -> bool {
-        self.below(chance) == 0
-    }
-
-    fn of<V: Copy>(&mut self, values: &[V]) -> V {
-        values[self.below(values.len())]
-    }
-}
 
 /// How the consumer ends, after so many items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,43 +63,43 @@ struct Point {
 
 impl Point {
     fn draw(number: u64) -> Self {
-        let mut dice = Dice(number);
-        let samples = 1 + dice.below(60);
+        let mut draws = Draws::new(&[number]);
+        let samples = 1 + draws.less_than(60);
         let mut acts = vec![Act::Good; samples];
-        let share = dice.of(&[2, 5, 20, 1000]);
+        let share = draws.of(&[2, 5, 20, 1000]);
         for act in &mut acts {
-            if dice.one_in(share) {
-                *act = dice.of(&Act::FAILING);
-            } else if dice.one_in(40) {
-                *act = dice.of(&[Act::HeldTask, Act::HeldThread, Act::HeldDecode]);
+            if draws.one_in(share) {
+                *act = draws.of(&Act::FAILING);
+            } else if draws.one_in(40) {
+                *act = draws.of(&[Act::HeldTask, Act::HeldThread, Act::HeldDecode]);
             }
         }
-        let walk = match dice.below(12) {
-            0 => Walk::FailsAfter(dice.below(samples + 1)),
-            1 => Walk::PanicsAfter(dice.below(samples + 1)),
+        let walk = match draws.less_than(12) {
+            0 => Walk::FailsAfter(draws.less_than(samples + 1)),
+            1 => Walk::PanicsAfter(draws.less_than(samples + 1)),
             _ => Walk::Whole,
         };
-        let budget = dice.of(&[Budget::Unlimited, Budget::Count(3), Budget::Fraction(0.2)]);
-        let policy = match dice.below(3) {
+        let budget = draws.of(&[Budget::Unlimited, Budget::Count(3), Budget::Fraction(0.2)]);
+        let policy = match draws.less_than(3) {
             0 => OnError::Fail,
             1 => OnError::Skip { max_failures: budget },
-            _ => OnError::Replace { attempts: 1 + dice.below(8) as u32, max_failures: budget },
+            _ => OnError::Replace { attempts: 1 + draws.less_than(8) as u32, max_failures: budget },
         };
         Point {
             acts,
             walk,
-            jitter: dice.next(),
-            batch_size: 1 + dice.below(9),
-            prefetch: 1 + dice.below(5),
-            threads: 1 + dice.below(6),
-            readers: 1 + dice.below(6),
-            order: dice.of(&[Order::Ordered, Order::Unordered]),
+            jitter: draws.word(),
+            batch_size: 1 + draws.less_than(9),
+            prefetch: 1 + draws.less_than(5),
+            threads: 1 + draws.less_than(6),
+            readers: 1 + draws.less_than(6),
+            order: draws.of(&[Order::Ordered, Order::Unordered]),
             policy,
-            last: dice.of(&[LastBatch::Keep, LastBatch::Drop, LastBatch::Pad]),
-            epochs: 1 + dice.below(3) as u64,
-            end: dice.of(&ENDS),
-            after: dice.below(25),
-            stream: dice.one_in(3),
+            last: draws.of(&[LastBatch::Keep, LastBatch::Drop, LastBatch::Pad]),
+            epochs: 1 + draws.less_than(3) as u64,
+            end: draws.of(&ENDS),
+            after: draws.less_than(25),
+            stream: draws.one_in(3),
         }
     }
 
@@ -320,13 +295,13 @@ impl Point {
 /// The loader is dropped while a read hangs, which is left behind alone and ends when the
 /// storage comes back.
 fn drop_while_reads_hang(number: u64, watch: &Watch) {
-    let mut dice = Dice(number);
+    let mut draws = Draws::new(&[number]);
     let mut acts = vec![Act::Good; 20];
-    for _ in 0..1 + dice.below(3) {
-        acts[dice.below(20)] = dice.of(&[Act::HeldThread, Act::HeldTask]);
+    for _ in 0..1 + draws.less_than(3) {
+        acts[draws.less_than(20)] = draws.of(&[Act::HeldThread, Act::HeldTask]);
     }
-    acts[dice.below(8)] = Act::HeldThread;
-    let source = Scripted::with(acts, Walk::Whole, dice.next());
+    acts[draws.less_than(8)] = Act::HeldThread;
+    let source = Scripted::with(acts, Walk::Whole, draws.word());
     let builder = source.loader().batch_size(4).prefetch(2).readers(8).read_timeout(None);
     let mut loader = builder.build().unwrap();
     watch.on(&loader);

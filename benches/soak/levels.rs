@@ -1,6 +1,8 @@
 //! What the process has at a moment, and over time.
 
-use crate::heap;
+use std::sync::atomic::Ordering;
+
+use crate::allocator::LIVE;
 
 /// Memory, descriptors and threads; all but the heap 0 where the system does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -15,7 +17,7 @@ pub(crate) struct Levels {
 
 impl Levels {
     pub(crate) fn now() -> Self {
-        let heap = heap::live() as u64;
+        let heap = LIVE.load(Ordering::Relaxed) as u64;
         let (open, threads) = (entries("/proc/self/fd"), entries("/proc/self/task"));
         Levels { resident: resident().unwrap_or(0), heap, open, threads }
     }

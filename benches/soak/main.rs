@@ -20,14 +20,20 @@
 //! largest block that was freed. So the median of the last tenth may be above that of the
 //! first, the first fiftieth of the run left out, by that much for each arena. With
 //! `MALLOC_MMAP_THRESHOLD_=131072` in the environment such blocks go back at once.
-#![allow(unsafe_code, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
+#[path = "../../tests/common/allocator.rs"]
+#[allow(dead_code, reason = "tests use the rest")]
+mod allocator;
 mod case;
 mod chart;
 mod done;
+#[path = "../../tests/common/draws.rs"]
+#[allow(dead_code, reason = "tests use the rest")]
 mod draws;
 mod executor;
-mod heap;
+#[path = "../../tests/common/failed.rs"]
+mod failed;
 mod levels;
 mod oracle;
 mod plan;
@@ -44,6 +50,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use allocator::{Counting, LARGEST};
 use case::Case;
 use done::Done;
 use levels::{Course, Levels, Moment, course};
@@ -51,6 +58,9 @@ use oracle::Table;
 use tree::Trees;
 use watch::Watch;
 use ways::Ground;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
 
 /// What any number of cases may leave allocated: tables that grow once, names of threads.
 const LEAST_LEAK: u64 = 256 << 10;
@@ -248,7 +258,7 @@ fn judge(
     }
     let resident = course(rests, |moment| moment.levels.resident as f64);
     let cores = std::thread::available_parallelism()?.get();
-    let may = (ARENAS * cores * 2 * heap::largest()) as f64;
+    let may = (ARENAS * cores * 2 * LARGEST.load(Relaxed)) as f64;
     // In a shorter run the first tenth is still warming up.
     let judged = rests.last().is_some_and(|rest| rest.seconds >= 60.0);
     if let Some(Course { first, last, .. }) = resident.filter(|_| judged) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use infeed::{Batch, Digest, Dtype, Element, Epoch, ErrorKind, Order, SampleError, bf16, f16};
 
+use crate::failed::Failed;
 use crate::plan::{EPOCHS, Speed, Work};
 use crate::tree::Trees;
 
@@ -23,31 +24,6 @@ pub(crate) enum Item {
     Failed(Failed),
     /// The run has ended before the end of its epochs.
     End(ErrorKind),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Failed {
-    epoch: u64,
-    position: u64,
-    index: u64,
-    path: String,
-    stage: String,
-    cause: String,
-    substitute: Option<String>,
-}
-
-impl From<&SampleError> for Failed {
-    fn from(error: &SampleError) -> Self {
-        Failed {
-            epoch: error.epoch(),
-            position: error.position(),
-            index: error.index(),
-            path: error.path().display().to_string(),
-            stage: error.stage().to_string(),
-            cause: error.cause().kind().to_string(),
-            substitute: error.substitute().map(|path| path.display().to_string()),
-        }
-    }
 }
 
 impl<T: Element> From<&infeed::Result<Batch<T>>> for Item {

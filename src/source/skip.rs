@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
 
+use super::name::root_names;
 use super::name_bytes;
 use crate::error::{Error, Result};
 use crate::random::mix;
@@ -139,15 +140,13 @@ fn plain(path: &Path) -> PathBuf {
 /// A list beside the root that its relative paths start at.
 pub(super) struct Below {
     list: SkipList,
-    /// The root as it may begin an absolute path: as it is called, and as it is.
+    /// As [`root_names`] has them.
     roots: Vec<PathBuf>,
 }
 
 impl Below {
     pub(super) fn new(list: &SkipList, root: &Path) -> Self {
-        let absolute = std::path::absolute(root).ok().map(|root| plain(&root));
-        let mut roots: Vec<_> = absolute.into_iter().chain(root.canonicalize()).collect();
-        roots.dedup();
+        let roots = root_names(root).iter().map(|root| plain(root)).collect();
         Below { list: list.clone(), roots }
     }
 

@@ -14,6 +14,8 @@ pub(crate) static LIVE: AtomicUsize = AtomicUsize::new(0);
 pub(crate) static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// Blocks of [`LARGE_BYTES`] and more so far.
 pub(crate) static LARGE: AtomicUsize = AtomicUsize::new(0);
+/// The largest of these, in bytes.
+pub(crate) static LARGEST: AtomicUsize = AtomicUsize::new(0);
 /// Blocks of more bytes are refused.
 pub(crate) static REFUSED_ABOVE: AtomicUsize = AtomicUsize::new(usize::MAX);
 
@@ -30,6 +32,7 @@ impl Counting {
         PEAK.fetch_max(live, Ordering::Relaxed);
         if size >= LARGE_BYTES {
             LARGE.fetch_add(1, Ordering::Relaxed);
+            LARGEST.fetch_max(size, Ordering::Relaxed);
         }
         true
     }
@@ -60,6 +63,16 @@ unsafe impl GlobalAlloc for Counting {
         }
         // SAFETY: as the caller promises.
         unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // Both count at the peak, as if it were copied.
+        if !Counting::takes(size) {
+            return std::ptr::null_mut();
+        }
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {

@@ -8,8 +8,10 @@ pub(crate) mod cases;
 #[cfg(feature = "cli")]
 pub(crate) mod command;
 pub(crate) mod counted;
+pub(crate) mod draws;
 #[cfg(unix)]
 pub(crate) mod entries;
+pub(crate) mod failed;
 pub(crate) mod odd;
 pub(crate) mod oracle;
 pub(crate) mod paced;

@@ -1,8 +1,9 @@
 //! A plain serial loader: what an epoch over a script must come to.
 
-use infeed::{Batch, Budget, CauseKind, ErrorKind, LastBatch, NO_LABEL, OnError, SampleError};
+use infeed::{Batch, Budget, CauseKind, ErrorKind, LastBatch, NO_LABEL, OnError};
 use infeed::{Result, Stage};
 
+pub(crate) use super::failed::Failed;
 use super::scripted::{Act, Scripted, picture};
 
 /// One item of an iterator, as plain data.
@@ -23,31 +24,6 @@ pub(crate) struct Row {
     pub(crate) label: Option<u32>,
     pub(crate) number: i64,
     pub(crate) values: Vec<u8>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Failed {
-    pub(crate) epoch: u64,
-    pub(crate) position: u64,
-    pub(crate) index: u64,
-    pub(crate) path: String,
-    pub(crate) stage: String,
-    pub(crate) cause: String,
-    pub(crate) substitute: Option<String>,
-}
-
-impl From<&SampleError> for Failed {
-    fn from(error: &SampleError) -> Self {
-        Failed {
-            epoch: error.epoch(),
-            position: error.position(),
-            index: error.index(),
-            path: error.path().display().to_string(),
-            stage: error.stage().to_string(),
-            cause: error.cause().kind().to_string(),
-            substitute: error.substitute().map(|path| path.display().to_string()),
-        }
-    }
 }
 
 impl From<Result<Batch<u8>>> for Item {

@@ -3,18 +3,16 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// A list's root, as absolute paths may begin with it.
+use crate::source::name::root_names;
+
+/// A list's root.
 pub(super) struct Root {
-    /// As it is called, and as it is.
     names: Vec<PathBuf>,
 }
 
 impl Root {
     pub(super) fn new(root: &Path) -> Self {
-        let mut names: Vec<_> =
-            std::path::absolute(root).into_iter().chain(root.canonicalize()).collect();
-        names.dedup();
-        Root { names }
+        Root { names: root_names(root) }
     }
 
     /// By the path's words alone: where links lead, inside the root, is for the

@@ -27,6 +27,11 @@ impl Draws {
         self.word() % bound.max(1)
     }
 
+    /// The same of sizes and places.
+    pub(crate) fn less_than(&mut self, bound: usize) -> usize {
+        self.below(bound as u64) as usize
+    }
+
     /// From `low` to `high`, both included.
     pub(crate) fn between(&mut self, low: usize, high: usize) -> usize {
         low + self.below((high - low + 1) as u64) as usize
