@@ -18,6 +18,7 @@ mod orient;
 mod png;
 pub(crate) mod pool;
 mod probe;
+mod work;
 
 pub use describe::{Format, Stored};
 pub(crate) use opened::Opened;

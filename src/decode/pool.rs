@@ -3,11 +3,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::work::Work;
 use super::{Channels, Decode, Opened};
 use crate::augment::{Augment, Origin};
-use crate::batch::Row;
 use crate::cache::{Cache, Kept};
 use crate::config::{Limits, Size};
 use crate::element::Element;
@@ -20,7 +20,7 @@ use crate::source::Encoded;
 use crate::stats::EpochCounters;
 use crate::transform::{Form, Region, Scaler, Scratch, Transform, Turn};
 use crate::watch::DecoderInWork;
-use crate::window::{Place, Ticket};
+use crate::window::Ticket;
 
 /// One of the fixed pool of decoder threads.
 pub(crate) struct Worker<T: Element> {
@@ -44,25 +44,6 @@ struct ThreadMemory {
     scratch: Scratch,
     /// A row of levels, for the cache and for changes of colour.
     levels: Vec<u8>,
-}
-
-/// A sample in the hands of a thread.
-struct Work<T: Element> {
-    /// Whose code is running, for what fails.
-    stage: Stage,
-    /// Its row, from the first pixels on.
-    filling: Option<(Place, Row<T>)>,
-    /// The epoch was cancelled meanwhile.
-    cancelled: bool,
-    /// Up to when the time is accounted for.
-    accounted: Instant,
-    /// Time spent decoding, in the transform, waiting for memory, and for the cache.
-    decoding: Duration,
-    transforming: Duration,
-    for_memory: Duration,
-    for_cache: Duration,
-    /// Bytes of the pixels.
-    bytes: usize,
 }
 
 /// A sample that has been read.
@@ -431,85 +412,5 @@ impl<T: Element> Worker<T> {
         }
         let wait = || self.in_work.waiting(|| self.pixels.take_waiting(len, working));
         Ok(work.waiting(wait)?)
-    }
-}
-
-impl<T: Element> Work<T> {
-    fn new(started: Instant) -> Self {
-        let (decoding, transforming, for_memory, for_cache) = Default::default();
-        Work {
-            stage: Stage::Decode,
-            filling: None,
-            cancelled: false,
-            accounted: started,
-            decoding,
-            transforming,
-            for_memory,
-            for_cache,
-            bytes: 0,
-        }
-    }
-
-    /// The sample's row; `None` when the epoch was cancelled.
-    fn row(&mut self, ticket: &Ticket<T>) -> Option<&mut Row<T>> {
-        if self.filling.is_none() && !self.cancelled {
-            self.filling = ticket.claim();
-            self.cancelled = self.filling.is_none();
-        }
-        self.filling.as_mut().map(|(_, row)| row)
-    }
-
-    /// Counts the time until now as that of whose code was running.
-    fn account(&mut self) -> Instant {
-        let now = Instant::now();
-        let spent = now - self.accounted;
-        match self.stage {
-            Stage::Transform => self.transforming += spent,
-            _ => self.decoding += spent,
-        }
-        self.accounted = now;
-        now
-    }
-
-    /// Waits for memory.
-    fn waiting<R>(&mut self, part: impl FnOnce() -> R) -> R {
-        let (result, time) = self.apart(part);
-        self.for_memory += time;
-        result
-    }
-
-    /// Hands something to the cache.
-    fn keeping(&mut self, part: impl FnOnce()) {
-        let ((), time) = self.apart(part);
-        self.for_cache += time;
-    }
-
-    /// Runs what is neither decoding nor transform.
-    fn apart<R>(&mut self, part: impl FnOnce() -> R) -> (R, Duration) {
-        let since = self.account();
-        let result = part();
-        self.accounted = Instant::now();
-        (result, self.accounted - since)
-    }
-
-    /// Runs a part of the transform: its time, and its failures, are not the
-    /// decoder's.
-    fn transforming<R>(&mut self, part: impl FnOnce(&mut Self) -> R) -> R {
-        self.account();
-        self.stage = Stage::Transform;
-        let result = part(self);
-        self.account();
-        self.stage = Stage::Decode;
-        result
-    }
-
-    /// The same for a part that may fail, which is then the last one.
-    fn trying(&mut self, part: impl FnOnce(&mut Self) -> Result<(), Cause>) -> Result<(), Cause> {
-        self.account();
-        self.stage = Stage::Transform;
-        part(self)?;
-        self.account();
-        self.stage = Stage::Decode;
-        Ok(())
     }
 }

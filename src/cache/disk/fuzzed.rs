@@ -12,8 +12,8 @@ use crate::fuzzing::{Folder, Input, allocated};
 use crate::source::Fingerprint;
 
 const KEY: u128 = 42;
-const SIZE: Size = Size { width: 3, height: 2 };
-const NOW: Fingerprint = Fingerprint { bytes: 100, version: 1 };
+pub(super) const SIZE: Size = Size { width: 3, height: 2 };
+pub(super) const NOW: Fingerprint = Fingerprint { bytes: 100, version: 1 };
 /// Samples that a file may hold.
 const MOST: u64 = 5;
 /// Bytes at a file's end that say where its index is.
@@ -25,17 +25,25 @@ const LOOKED_AT: usize = 1 << 20;
 
 /// The bytes of a sample, of some blocks.
 fn pixels(index: u64) -> Vec<u8> {
-    let len = 900 + (index * 2777) % 9000;
+    bytes(index, 900)
+}
+
+/// At least so many bytes that tell of this number.
+pub(super) fn bytes(index: u64, least: u64) -> Vec<u8> {
+    let len = least + (index * 2777) % 9000;
     (0..len).map(|at| (at * 7 + index * 13 + at / 251) as u8).collect()
 }
 
-fn name(index: u64) -> u64 {
+pub(super) fn name(index: u64) -> u64 {
     id(Path::new(&format!("class/{index}.jpg")))
 }
 
+pub(super) fn new(index: u64) -> New {
+    New { id: name(index), index, fingerprint: NOW, size: SIZE }
+}
+
 fn store(disk: &Disk, index: u64) {
-    let new = New { id: name(index), index, fingerprint: NOW, size: SIZE };
-    disk.store(new, &pixels(index));
+    disk.store(new(index), &pixels(index));
 }
 
 fn opened(folder: &Folder, limit: u64, each: Option<u64>) -> Disk {

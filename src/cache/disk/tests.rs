@@ -1,11 +1,10 @@
+use super::fuzzed::{NOW, SIZE, bytes, name, new};
 use super::*;
 use proptest::prelude::*;
 use std::fs;
 use tempfile::TempDir;
 
 const KEY: u128 = 42;
-const SIZE: Size = Size { width: 3, height: 2 };
-const NOW: Fingerprint = Fingerprint { bytes: 100, version: 1 };
 
 fn open_limited(dir: &TempDir, key: u128, limit: u64, each: Option<u64>) -> Disk {
     Disk::open(dir.path(), key, "words".to_owned(), limit, each).unwrap()
@@ -17,17 +16,11 @@ fn open(dir: &TempDir) -> Disk {
 
 /// The bytes of sample `index`, some blocks and a bit.
 fn pixels(index: u64) -> Vec<u8> {
-    let len = 3000 + (index * 2777) % 9000;
-    (0..len).map(|at| (at * 7 + index * 13 + at / 251) as u8).collect()
-}
-
-fn name(index: u64) -> u64 {
-    id(Path::new(&format!("class/{index}.jpg")))
+    bytes(index, 3000)
 }
 
 fn store(disk: &Disk, index: u64) {
-    let new = New { id: name(index), index, fingerprint: NOW, size: SIZE };
-    disk.store(new, &pixels(index));
+    disk.store(new(index), &pixels(index));
 }
 
 /// What is served of sample `index`, whose fingerprint is `now`.
