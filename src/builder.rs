@@ -408,9 +408,10 @@ impl<T: Element> LoaderBuilder<T> {
 
     /// Pixels (width times height) that one picture may have. Default 100
     /// million, decoded one at a time; set it to what the data holds for a
-    /// tighter memory bound: decoding counts 12 bytes a pixel, and 15 with a
+    /// tighter memory bound: decoding counts 13 bytes a pixel, and 16 with a
     /// [`cache_side`](Self::cache_side). A format that needs more (WebP or GIF
-    /// with alpha, 16-bit TIFF with alpha) may fail somewhat below it. Changes results for larger pictures: they fail.
+    /// with alpha, 16-bit TIFF with alpha) may fail somewhat below it. Changes
+    /// results for larger pictures: they fail.
     pub fn max_pixels(mut self, pixels: u64) -> Self {
         self.config.max_pixels = Some(pixels);
         self

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
 
@@ -78,13 +79,22 @@ fn busy(out: &Path, part: &str, hint: &str) -> Error {
 
 /// Tries to lock the file; whether somebody else has.
 fn locked(file: &File, path: &Path) -> Io<bool> {
-    match FileExt::try_lock(file) {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => {
-            // Some network file systems have no locks.
-            tracing::warn!("{}: it cannot be locked: {error}", path.display());
-            Ok(false)
+    // A process that this one starts has all of its files, and so their locks, until it
+    // runs its own program.
+    let mut tries = 20;
+    loop {
+        match FileExt::try_lock(file) {
+            Ok(()) => return Ok(false),
+            Err(TryLockError::WouldBlock) if tries == 0 => return Ok(true),
+            Err(TryLockError::WouldBlock) => {
+                tries -= 1;
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            Err(TryLockError::Error(error)) => {
+                // Some network file systems have no locks.
+                tracing::warn!("{}: it cannot be locked: {error}", path.display());
+                return Ok(false);
+            }
         }
     }
 }

@@ -19,18 +19,23 @@ thread_local! {
 }
 
 /// The table for differences of DC coefficients.
-pub(super) fn dc(code: Code<'_>) -> Result<Rc<DcTable>, Cause> {
-    DC.with_borrow_mut(|kept| kept.get(code, DcTable::new)).ok_or_else(no_code)
+pub(super) fn dc(code: Option<Code<'_>>) -> Result<Rc<DcTable>, Cause> {
+    made(code, |code| DC.with_borrow_mut(|kept| kept.get(code, DcTable::new)))
 }
 
 /// The table for AC coefficients.
-pub(super) fn ac(code: Code<'_>) -> Result<Rc<AcTable>, Cause> {
-    AC.with_borrow_mut(|kept| kept.get(code, AcTable::new)).ok_or_else(no_code)
+pub(super) fn ac(code: Option<Code<'_>>) -> Result<Rc<AcTable>, Cause> {
+    made(code, |code| AC.with_borrow_mut(|kept| kept.get(code, AcTable::new)))
 }
 
-fn no_code() -> Cause {
-    let message = "a Huffman table whose lengths are those of no code";
-    Cause::new(CauseKind::Corrupt, message)
+/// The table for a code, if there is one and it is a code.
+pub(super) fn made<'c, T>(
+    code: Option<Code<'c>>,
+    new: impl FnOnce(Code<'c>) -> Option<T>,
+) -> Result<T, Cause> {
+    let corrupt = |message| Cause::new(CauseKind::Corrupt, message);
+    let code = code.ok_or_else(|| corrupt("a scan without its Huffman table"))?;
+    new(code).ok_or_else(|| corrupt("a Huffman table whose lengths are those of no code"))
 }
 
 /// The last ones used, and what they were made from, latest first.
@@ -67,8 +72,8 @@ mod tests {
             counts[length] = 1;
             counts
         };
-        fn code<'a>(counts: &'a [u8; 16], symbols: &'a [u8]) -> Code<'a> {
-            Code { counts, symbols }
+        fn code<'a>(counts: &'a [u8; 16], symbols: &'a [u8]) -> Option<Code<'a>> {
+            Some(Code { counts, symbols })
         }
         let short = counts(0);
         let first = ac(code(&short, &[1])).unwrap();

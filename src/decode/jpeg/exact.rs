@@ -1,17 +1,18 @@
 //! A picture, one row of units after the other: coefficients, samples, and the lines of
 //! pixels that can be had of them.
 //!
-//! No more of it is in memory than a row of units and the line above. Only the units
-//! that are wanted, and those that their edges are filtered with, are transformed; and
-//! nothing is read behind the last line that is wanted.
+//! No more of it is in memory than a row of units and the line above, and the
+//! coefficients of a progressive file. Only the units that are wanted, and those that
+//! their edges are filtered with, are transformed; and of a sequential file nothing is
+//! read behind the last line that is wanted.
 
 use std::ops::Range;
 
 use super::super::{Channels, Grey, Orientation, Picture, Region};
-use super::bits::Bits;
 use super::header::{Color, Header};
 use super::plane::{Plane, Samples};
-use super::scans::{Lane, Restarts, Row, no_restart};
+use super::progressive::Kept;
+use super::scans::{Lane, Row};
 use super::{cache, kernel, orientation};
 use crate::config::Size;
 use crate::error::Cause;
@@ -64,7 +65,9 @@ impl Picture for Exact<'_> {
     }
 
     fn working_bytes(&self) -> u64 {
-        (self.rows_bytes(Channels::Rgb) + cache::BYTES) as u64
+        let header = &self.header;
+        let kept = if header.progressive { Kept::bytes(header) } else { 0 };
+        (self.rows_bytes(Channels::Rgb) + cache::BYTES + header.bytes() + kept) as u64
     }
 
     fn read(self: Box<Self>, channels: Channels, out: &mut [u8]) -> Result<(), Cause> {
@@ -108,22 +111,15 @@ impl Exact<'_> {
         let (width, height) = header.size();
         let unit_height = header.side * header.factors.1;
         let wanted = Wanted::new(header, wanted);
-        let mut scan = Scan::new(self, isa, channels, samples)?;
-        let looks_below = scan.used().iter().any(Plane::looks_below);
+        let mut reader = Reader::new(self, isa, channels, samples)?;
+        let looks_below = reader.used().iter().any(Plane::looks_below);
         let stride = width * channels.count();
         let mut next = 0;
         for unit_row in 0..down {
             let below = (unit_row + 1) * unit_height;
             let needed = below > wanted.first_needed;
             let units = if needed { wanted.units.clone() } else { 0..0 };
-            if scan.lanes.is_empty() {
-                for unit in 0..across {
-                    scan.unit(unit, units.contains(&unit))?;
-                }
-                scan.end_row()?;
-            } else {
-                scan.lanes(unit_row, across, units)?;
-            }
+            reader.row(&Row { number: unit_row, across, needed: units, used: reader.used })?;
             // What is filtered with the next row of units waits for it.
             let ready = match unit_row + 1 == down {
                 true => height,
@@ -134,7 +130,7 @@ impl Exact<'_> {
                     let columns = wanted.columns.clone();
                     let count = channels.count();
                     let to = &mut to[count * columns.start..count * columns.end];
-                    scan.line(header.color, y, unit_row, columns, lines, to);
+                    reader.line(header.color, y, unit_row, columns, lines, to);
                 }
             }
             if next < ready {
@@ -144,7 +140,7 @@ impl Exact<'_> {
             if next >= wanted.lines.end {
                 break;
             }
-            scan.keep_last_lines();
+            reader.keep_last_lines();
         }
         Ok(())
     }
@@ -181,22 +177,22 @@ impl Wanted {
     }
 }
 
-/// The scan in work.
-struct Scan<'h, 'm> {
-    bits: Bits<'h>,
+/// The picture on its way from coefficients to pixels.
+struct Reader<'h, 'm> {
+    source: Source<'h>,
     planes: Vec<Plane<'h>>,
     /// Of these, as many are transformed.
     used: usize,
     samples: Samples<'h, 'm>,
-    restarts: Restarts,
-    /// Whether the data may end early; and whether they have.
-    may_end: bool,
-    ended: bool,
-    /// The scans that there are instead of one.
-    lanes: Vec<Lane<'h>>,
 }
 
-impl<'h, 'm> Scan<'h, 'm> {
+/// Where the coefficients of a row of units come from.
+enum Source<'h> {
+    Scans(Vec<Lane<'h>>),
+    Kept(Kept),
+}
+
+impl<'h, 'm> Reader<'h, 'm> {
     fn new(
         picture: &'h Exact<'_>,
         isa: Isa,
@@ -204,103 +200,38 @@ impl<'h, 'm> Scan<'h, 'm> {
         samples: &'m mut [u8],
     ) -> Result<Self, Cause> {
         let header = &picture.header;
-        let planes = Plane::all(header)?;
+        let planes = Plane::all(header);
         let used = match channels {
             Channels::Rgb => planes.len(),
             Channels::Grey => 1,
         };
-        Ok(Scan {
-            bits: Bits::new(header.parts[0].data),
-            planes,
-            used,
-            samples: Samples::new(samples, isa),
-            restarts: Restarts::every(header.parts[0].restart_interval),
-            may_end: !picture.complete,
-            ended: false,
-            lanes: Lane::all(header),
-        })
+        let source = match header.progressive {
+            true => Source::Kept(Kept::read(header, isa)?),
+            false => Source::Scans(Lane::all(header, !picture.complete)?),
+        };
+        Ok(Reader { source, planes, used, samples: Samples::new(samples, isa) })
     }
 
     fn used(&self) -> &[Plane<'h>] {
         &self.planes[..self.used]
     }
 
-    /// The next unit, in place `unit` of its row; transformed if it is `needed`.
-    #[inline]
-    fn unit(&mut self, unit: usize, needed: bool) -> Result<(), Cause> {
-        if let Some(number) = self.restarts.due() {
-            self.restart(number)?;
-        }
-        if self.may_end {
-            self.unit_that_may_end(unit);
-            return Ok(());
-        }
-        let Scan { bits, planes, used, samples, .. } = self;
-        for (number, plane) in planes.iter_mut().enumerate() {
-            let done = match needed && number < *used {
-                true => plane.unit(unit, bits, samples),
-                false => plane.skip(bits, samples.isa()),
-            };
-            if done.is_none() {
-                return Err(bits.failure());
+    /// The samples of a row of units.
+    fn row(&mut self, row: &Row) -> Result<(), Cause> {
+        let Reader { source, planes, samples, .. } = self;
+        match source {
+            Source::Scans(lanes) => {
+                lanes.iter_mut().try_for_each(|lane| lane.row(row, planes, samples))
             }
-        }
-        Ok(())
-    }
-
-    /// As libjpeg does at the end of data: bits that are missing are zeros, and units
-    /// that are missing as a whole are grey.
-    fn unit_that_may_end(&mut self, unit: usize) {
-        let Scan { bits, planes, samples, .. } = self;
-        samples.finish();
-        if !self.ended {
-            let before = *bits;
-            let states: Vec<i32> = planes.iter_mut().map(|plane| *plane.state()).collect();
-            if planes.iter_mut().all(|plane| plane.unit(unit, bits, samples).is_some())
-                && !bits.ran_out()
-            {
-                return;
+            Source::Kept(kept) => {
+                kept.row(row, planes, samples);
+                Ok(())
             }
-            *bits = before;
-            samples.forget();
-            for (plane, state) in planes.iter_mut().zip(states) {
-                *plane.state() = state;
-                plane.any_unit(unit, bits, samples);
-            }
-            self.ended = bits.ran_out();
-            return;
-        }
-        planes.iter_mut().for_each(|plane| plane.no_unit(unit, samples));
-    }
-
-    /// Passes over the restart marker of this number.
-    fn restart(&mut self, number: u8) -> Result<(), Cause> {
-        if self.may_end {
-            self.ended &= !self.bits.resync(number);
-        } else if !self.bits.restart(number) {
-            return Err(no_restart());
-        }
-        self.planes.iter_mut().for_each(Plane::restart);
-        Ok(())
-    }
-
-    /// A row of units, of scans that have components of their own.
-    fn lanes(&mut self, number: usize, across: usize, needed: Range<usize>) -> Result<(), Cause> {
-        let Scan { lanes, planes, used, samples, .. } = self;
-        let row = Row { number, across, needed, used: *used };
-        lanes.iter_mut().try_for_each(|lane| lane.row(&row, planes, samples))
-    }
-
-    fn end_row(&mut self) -> Result<(), Cause> {
-        self.samples.finish();
-        match self.bits.ran_out() && !self.may_end {
-            true => Err(self.bits.failure()),
-            false => Ok(()),
         }
     }
 
     fn keep_last_lines(&mut self) {
-        let Scan { planes, used, samples, .. } = self;
+        let Reader { planes, used, samples, .. } = self;
         planes[..*used].iter().for_each(|plane| plane.keep_last_line(samples));
     }
 

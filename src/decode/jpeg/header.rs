@@ -1,5 +1,5 @@
-//! What a file says before its image data (ITU-T T.81, annex B), as far as this decoder
-//! takes it: scans of Huffman-coded sequential data, 8 bits, one or three components.
+//! What a file says beside its image data (ITU-T T.81, annex B), as far as this decoder
+//! takes it: Huffman-coded scans, 8 bits, one or three components.
 
 use super::block::{Block, by_rows};
 use super::huffman::Code;
@@ -13,37 +13,58 @@ pub(super) struct Header<'a> {
     /// Samples of a side of the blocks that have the most pixels each: 8, or fewer of a
     /// picture that comes reduced.
     pub(super) side: usize,
-    pub(super) components: Vec<Component<'a>>,
+    pub(super) components: Vec<Component>,
     pub(super) color: Color,
     /// The largest sampling factors.
     pub(super) factors: (usize, usize),
     /// What EXIF has to say, as a TIFF file.
     pub(super) exif: Option<&'a [u8]>,
-    /// The scans that the components come in, each of them in one.
-    pub(super) parts: Vec<Part<'a>>,
+    /// Whether each scan has some bits of some coefficients; else it has all of its
+    /// components, which come in no other.
+    pub(super) progressive: bool,
+    pub(super) scans: Vec<Scan<'a>>,
 }
 
 /// A scan of all of the components, or some.
 #[derive(Debug)]
-pub(super) struct Part<'a> {
-    /// By their numbers in the frame.
-    pub(super) members: Vec<usize>,
+pub(super) struct Scan<'a> {
+    pub(super) members: Vec<Member<'a>>,
+    pub(super) band: Band,
     /// Units between restart markers; 0 if there are none.
     pub(super) restart_interval: u32,
     /// From its first byte to the file's end.
     pub(super) data: &'a [u8],
 }
 
+/// A component in a scan.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member<'a> {
+    /// In the frame.
+    pub(super) number: usize,
+    /// `None` where the file has none by then.
+    pub(super) dc: Option<Code<'a>>,
+    pub(super) ac: Option<Code<'a>>,
+}
+
+/// What a scan of a progressive file brings: of the coefficients from the `first` to the
+/// `last`, in zigzag order, the bits from `high` down to `low`, or from the top where
+/// `high` is 0 (B.2.3: Ss, Se, Ah and Al).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Band {
+    pub(super) first: usize,
+    pub(super) last: usize,
+    pub(super) high: u32,
+    pub(super) low: u32,
+}
+
 #[derive(Clone, Debug)]
-pub(super) struct Component<'a> {
+pub(super) struct Component {
     /// Blocks in a unit, horizontally and vertically.
     pub(super) h: usize,
     pub(super) v: usize,
     /// Samples of a side of its blocks.
     pub(super) side: usize,
     pub(super) quantisers: Block,
-    pub(super) dc: Code<'a>,
-    pub(super) ac: Code<'a>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,62 +78,89 @@ pub(super) enum Color {
 struct Frame<'a> {
     width: usize,
     height: usize,
+    progressive: bool,
     components: &'a [[u8; 3]],
 }
 
 impl<'a> Header<'a> {
-    /// Of a file up to the scan that has the last of the components; `None` when this
-    /// decoder does not take it.
+    /// Of a file up to the scan that has the last of the components, or of all scans of a
+    /// progressive one; `None` when this decoder does not take it.
     pub(super) fn of(file: &'a [u8]) -> Option<Self> {
         let mut quantisers = [None; 4];
         let mut codes = [[None; 4]; 2];
         let (mut frame, mut restart_interval) = (None, 0);
         let (mut jfif, mut adobe, mut exif) = (false, None, None);
-        let (mut parts, mut known) = (Vec::new(), Vec::new());
+        let (mut known, mut scans) = (Vec::new(), Vec::new());
         for found in Segments::of(file) {
             let Found::Segment(Segment { marker, body, at }) = found else { break };
             match marker {
                 DQT => read_quantisers(body, &mut quantisers)?,
                 DHT => read_codes(body, &mut codes)?,
                 DRI => restart_interval = u32::from(u16::from_be_bytes(*body.first_chunk()?)),
-                0xc0 | 0xc1 if frame.is_none() => frame = Some(read_frame(body)?),
+                0xc0..=0xc2 if frame.is_none() => {
+                    let read = read_frame(body, marker == 0xc2)?;
+                    known.resize(read.components.len(), None);
+                    frame = Some(read);
+                }
                 0xc0..=0xcf => return None,
+                SOS => {
+                    let frame = frame.as_ref()?;
+                    let (members, band) = read_scan(frame, body, &codes)?;
+                    for member in &members {
+                        let component = &mut known[member.number];
+                        // Quantisers are those of a component's first scan, as in libjpeg.
+                        if component.is_none() {
+                            *component = Some(frame.component(member.number, &quantisers)?);
+                        } else if !frame.progressive {
+                            return None;
+                        }
+                    }
+                    let data = &file[at + body.len()..];
+                    scans.push(Scan { members, band, restart_interval, data });
+                    if !frame.progressive && known.iter().all(Option::is_some) {
+                        break;
+                    }
+                }
+                // What follows comes too late for the first scan's pixels.
+                _ if !scans.is_empty() => {}
                 // Shorter ones count for nothing, as in libjpeg.
                 APP0 => jfif |= body.len() >= 14 && body.starts_with(b"JFIF\0"),
                 APP1 if exif.is_none() => exif = body.strip_prefix(b"Exif\0\0"),
                 APP14 if body.len() >= 12 && body.starts_with(b"Adobe") => adobe = Some(body[11]),
-                SOS => {
-                    let of = frame.as_ref()?;
-                    let color = color(of, jfif, adobe)?;
-                    known.resize(of.components.len(), None);
-                    let members = components(of, body, &quantisers, &codes, &mut known)?;
-                    let data = &file[at + body.len()..];
-                    parts.push(Part { members, restart_interval, data });
-                    if known.iter().any(Option::is_none) {
-                        continue;
-                    }
-                    let components = known.into_iter().collect::<Option<Vec<_>>>()?;
-                    let most = |of: fn(&Component<'_>) -> usize| components.iter().map(of).max();
-                    let factors = (most(|c| c.h)?, most(|c| c.v)?);
-                    let Frame { width, height, .. } = *of;
-                    let header =
-                        Header { width, height, side: 8, components, color, factors, exif, parts };
-                    return header.is_taken().then_some(header);
-                }
                 _ => {}
             }
         }
-        None
+        let frame = frame?;
+        let component = |(number, known): (usize, Option<Component>)| match known {
+            // Some scans may be missing.
+            None if frame.progressive => frame.component(number, &quantisers),
+            known => known,
+        };
+        let components = known.into_iter().enumerate().map(component);
+        let components = components.collect::<Option<Vec<_>>>()?;
+        let most = |of: fn(&Component) -> usize| components.iter().map(of).max();
+        let header = Header {
+            width: frame.width,
+            height: frame.height,
+            side: 8,
+            color: color(&frame, jfif, adobe)?,
+            factors: (most(|c| c.h)?, most(|c| c.v)?),
+            components,
+            exif,
+            progressive: frame.progressive,
+            scans,
+        };
+        header.is_taken().then_some(header)
     }
 
     /// Whole multiples, and units of at most ten blocks (B.2.3).
     fn is_taken(&self) -> bool {
         let (h, v) = self.factors;
         let blocks = |number: usize| self.components[number].h * self.components[number].v;
-        let fit = |Part { members, .. }: &Part<'_>| {
-            members.len() == 1 || members.iter().map(|&number| blocks(number)).sum::<usize>() <= 10
+        let fit = |Scan { members, .. }: &Scan<'_>| {
+            members.len() == 1 || members.iter().map(|m| blocks(m.number)).sum::<usize>() <= 10
         };
-        self.parts.iter().all(fit) && self.components.iter().all(|c| h % c.h == 0 && v % c.v == 0)
+        self.scans.iter().all(fit) && self.components.iter().all(|c| h % c.h == 0 && v % c.v == 0)
     }
 
     /// Has each of the picture's sides come divided by 2, 4 or 8. A component of fewer
@@ -132,6 +180,13 @@ impl<'a> Header<'a> {
         self.side = side;
     }
 
+    /// What its lists take at most.
+    pub(super) fn bytes(&self) -> usize {
+        // As many again may be made room for; and a table of what scans bring.
+        let scan = size_of::<Scan<'_>>() + 4 * size_of::<Member<'_>>();
+        2 * self.scans.len() * scan + self.components.len() * (size_of::<Component>() + 1024)
+    }
+
     /// Width and height as they come.
     pub(super) fn size(&self) -> (usize, usize) {
         let reduced = |side: usize| (side * self.side).div_ceil(8);
@@ -146,13 +201,13 @@ impl<'a> Header<'a> {
 
     /// Blocks of a component in a row, and rows of them, where it has a scan of its own
     /// (A.2.2).
-    pub(super) fn blocks(&self, component: &Component<'_>) -> (usize, usize) {
+    pub(super) fn blocks(&self, component: &Component) -> (usize, usize) {
         let (h, v) = (8 * self.factors.0, 8 * self.factors.1);
         ((self.width * component.h).div_ceil(h), (self.height * component.v).div_ceil(v))
     }
 
     /// Width and height of a component in samples (A.1.1).
-    pub(super) fn samples(&self, component: &Component<'_>) -> (usize, usize) {
+    pub(super) fn samples(&self, component: &Component) -> (usize, usize) {
         let (h, v) = (8 * self.factors.0, 8 * self.factors.1);
         let Component { side, .. } = *component;
         let samples = |pixels: usize, of: usize, all: usize| (pixels * of * side).div_ceil(all);
@@ -196,14 +251,15 @@ fn read_codes<'a>(mut body: &'a [u8], to: &mut [[Option<Code<'a>>; 4]; 2]) -> Op
 }
 
 /// B.2.2.
-fn read_frame(body: &[u8]) -> Option<Frame<'_>> {
+fn read_frame(body: &[u8], progressive: bool) -> Option<Frame<'_>> {
     let [8, h1, h0, w1, w0, count, rest @ ..] = body else { return None };
     let components = rest.as_chunks::<3>().0.get(..usize::from(*count))?;
     let side = |high: u8, low: u8| usize::from(u16::from_be_bytes([high, low]));
     let (width, height) = (side(*w1, *w0), side(*h1, *h0));
     let taken = matches!(count, 1 | 3) && width > 0 && height > 0;
     let factors = |c: &[u8; 3]| (1..=4).contains(&(c[1] >> 4)) && (1..=4).contains(&(c[1] & 15));
-    (taken && components.iter().all(factors)).then_some(Frame { width, height, components })
+    let frame = Frame { width, height, progressive, components };
+    (taken && components.iter().all(factors)).then_some(frame)
 }
 
 /// As libjpeg guesses: JFIF is YCbCr, Adobe says what it is, and else the components'
@@ -221,39 +277,37 @@ fn color(frame: &Frame<'_>, jfif: bool, adobe: Option<u8>) -> Option<Color> {
     }
 }
 
-/// B.2.3: the numbers of a scan's components, if none has come before and they are in
-/// the frame's order; they are `known` from then on.
-fn components<'a>(
-    frame: &Frame<'_>,
-    scan: &[u8],
-    quantisers: &[Option<Block>; 4],
-    codes: &[[Option<Code<'a>>; 4]; 2],
-    known: &mut [Option<Component<'a>>],
-) -> Option<Vec<usize>> {
-    let (&count, rest) = scan.split_first()?;
-    let chosen = rest.as_chunks::<2>().0.get(..usize::from(count))?;
-    // Of a picture of a single component a unit is a block, whatever its factors
-    // (A.2.2).
-    let alone = frame.components.len() == 1;
-    let mut members: Vec<usize> = Vec::with_capacity(chosen.len());
-    for &[chosen, tables] in chosen {
-        let number = frame.components.iter().position(|&[id, ..]| id == chosen)?;
-        let [_, factors, table] = frame.components[number];
-        let code = |class: usize, number: u8| *codes[class].get(usize::from(number))?;
+impl Frame<'_> {
+    fn component(&self, number: usize, quantisers: &[Option<Block>; 4]) -> Option<Component> {
+        let [_, factors, table] = self.components[number];
+        // Of a picture of a single component a unit is a block, whatever its factors
+        // (A.2.2).
+        let alone = self.components.len() == 1;
         let (h, v) = if alone { (1, 1) } else { (factors >> 4, factors & 15) };
-        let component = Component {
-            h: h.into(),
-            v: v.into(),
-            side: 8,
-            quantisers: (*quantisers.get(usize::from(table))?)?,
-            dc: code(0, tables >> 4)?,
-            ac: code(1, tables & 15)?,
-        };
-        let in_order = members.last().is_none_or(|last| *last < number);
-        if !in_order || known[number].replace(component).is_some() {
-            return None;
-        }
-        members.push(number);
+        let quantisers = (*quantisers.get(usize::from(table))?)?;
+        Some(Component { h: h.into(), v: v.into(), side: 8, quantisers })
     }
-    (!members.is_empty()).then_some(members)
+}
+
+/// B.2.3: components in the frame's order. A sequential scan has codes for each of them.
+fn read_scan<'a>(
+    frame: &Frame<'_>,
+    body: &[u8],
+    codes: &[[Option<Code<'a>>; 4]; 2],
+) -> Option<(Vec<Member<'a>>, Band)> {
+    let (&count, rest) = body.split_first()?;
+    let (chosen, rest) = rest.split_at_checked(2 * usize::from(count))?;
+    let code = |class: usize, number: u8| *codes[class].get(usize::from(number))?;
+    let member = |&[id, tables]: &[u8; 2]| {
+        let number = frame.components.iter().position(|&[other, ..]| other == id)?;
+        let (dc, ac) = (code(0, tables >> 4), code(1, tables & 15));
+        let there = frame.progressive || dc.is_some() && ac.is_some();
+        there.then_some(Member { number, dc, ac })
+    };
+    let members: Vec<_> = chosen.as_chunks::<2>().0.iter().map(member).collect::<Option<_>>()?;
+    let in_order = members.is_sorted_by(|a, b| a.number < b.number);
+    let &[first, last, bits] = rest.first_chunk()?;
+    let (high, low) = (u32::from(bits >> 4), u32::from(bits & 15));
+    let band = Band { first: first.into(), last: last.into(), high, low };
+    (in_order && !members.is_empty()).then_some((members, band))
 }

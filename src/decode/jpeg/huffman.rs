@@ -12,7 +12,7 @@ use super::bits::Bits;
 use super::block::{NOWHERE, PLACES, Room};
 
 /// Bits of a look.
-const LOOK: u32 = 11;
+pub(super) const LOOK: u32 = 11;
 /// By how many places the end of a block goes on: to the last one or past it.
 const END: usize = 63;
 
@@ -28,7 +28,7 @@ pub(super) struct Code<'a> {
 }
 
 /// A code's tables for decoding bit by bit (F.2.2.3).
-struct Codes {
+pub(super) struct Codes {
     /// Of each length, behind the last code, as if it had 16 bits.
     ends: [u32; 17],
     /// From a code of a length to the place of its symbol.
@@ -98,7 +98,7 @@ impl Codes {
     /// And what each code begins: `tell` has a code's first look, the number of looks,
     /// its length and its symbol. `None` when these lengths are not those of a code
     /// (annex C).
-    fn new(code: Code<'_>, mut tell: impl FnMut(usize, usize, u32, u8)) -> Option<Self> {
+    pub(super) fn new(code: Code<'_>, mut tell: impl FnMut(usize, usize, u32, u8)) -> Option<Self> {
         let mut codes = Codes { ends: [0; 17], offsets: [0; 17], symbols: [0; 256] };
         codes.symbols.get_mut(..code.symbols.len())?.copy_from_slice(code.symbols);
         let (mut next, mut symbols) = (0_u32, code.symbols.iter());
@@ -125,7 +125,7 @@ impl Codes {
 
     /// The next symbol; `None` if no code begins so. Needs 16 bits.
     #[inline(always)]
-    fn symbol(&self, bits: &mut Bits<'_>) -> Option<u8> {
+    pub(super) fn symbol(&self, bits: &mut Bits<'_>) -> Option<u8> {
         let (symbol, length) = self.search(bits.peek(16))?;
         bits.skip(length);
         Some(symbol)
@@ -442,7 +442,7 @@ fn store(at: usize, value: i16, block: &mut Room) {
 }
 
 /// F.2.2.1, EXTEND: `size` bits as a number that may be negative.
-fn extended(bits: u32, size: u32) -> i32 {
+pub(super) fn extended(bits: u32, size: u32) -> i32 {
     let half = 1_i32 << size >> 1;
     let value = bits as i32;
     if value < half { value - (1 << size) + 1 } else { value }

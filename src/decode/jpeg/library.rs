@@ -1,4 +1,5 @@
-//! What the decoder here does not take, by zune-jpeg: progressive files, four components.
+//! What the decoder here does not take, by zune-jpeg: four components, odd factors, and
+//! progressive files that are not whole.
 //! Strict where silence would pass for a picture.
 
 use zune_core::bytestream::ZCursor;

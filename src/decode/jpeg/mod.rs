@@ -1,10 +1,10 @@
-//! JPEG (ITU-T T.81): baseline and extended sequential files by a decoder made for
-//! loading, to libjpeg-turbo's pixels; what that one does not take by a library. A *unit*
+//! JPEG (ITU-T T.81): baseline, extended sequential and progressive files by a decoder
+//! made for loading, to libjpeg-turbo's pixels; what it does not take by a library. A *unit*
 //! is what T.81 calls an MCU: a block or a few of each component, for the same pixels.
 //!
 //! ```text
 //! markers.rs   the segments of a file: is it whole, how many scans
-//! header.rs    what stands before the image data, if it is taken here
+//! header.rs    what stands beside the image data, if it is taken here
 //! bits.rs      the bits of a scan
 //! block.rs     a block's coefficients: where each goes, times what
 //! huffman.rs   bits -> coefficients of a block
@@ -13,7 +13,9 @@
 //! color.rs     samples -> upsampled -> pixels
 //! kernel.rs    their loops for this machine: avx2.rs, neon.rs, or plain
 //! plane.rs     a component's samples, and its lines
-//! scans.rs     components that come in scans of their own
+//! scans.rs     the scans of a sequential file
+//! symbols.rs   codes as progressive files use them
+//! progressive.rs   their scans
 //! exact.rs     the picture, one row of units after the other
 //! library.rs   zune-jpeg for the rest
 //! ```
@@ -34,7 +36,9 @@ pub(super) mod markers;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod plane;
+mod progressive;
 mod scans;
+mod symbols;
 #[cfg(test)]
 mod tests;
 
@@ -63,13 +67,16 @@ pub(super) fn open<'a>(
     if survey.scans == 0 || !survey.complete && !allow_truncated {
         return Err(headless(&survey));
     }
-    let header = Header::of(&encoded[..survey.usable_bytes]);
-    // Of several scans, which one ended early cannot be seen in the file.
-    let taken = |Header { parts, .. }: &Header<'_>| {
-        parts.len() == 1 || survey.complete && survey.scans as usize == parts.len()
-    };
-    if let Some(header) = header.filter(taken) {
-        return Ok(Box::new(Exact::new(header, survey.complete)));
+    if let Some(header) = Header::of(&encoded[..survey.usable_bytes]) {
+        // Of several scans, which one ended early cannot be seen in the file.
+        let all = survey.complete && survey.scans as usize == header.scans.len();
+        let taken = match header.progressive {
+            true => all && is_whole(&header, allow_truncated)?,
+            false => all || header.scans.len() == 1,
+        };
+        if taken {
+            return Ok(Box::new(Exact::new(header, survey.complete)));
+        }
     }
     // zune-jpeg makes another picture of these without a word.
     let count = frame.components.len();
@@ -85,6 +92,18 @@ pub(super) fn open<'a>(
         return Err(Cause::new(kind, message));
     }
     Ok(Box::new(Library::open(encoded, &survey, frame, limits)?))
+}
+
+/// Whether the scans of a progressive file bring what a picture needs; an error if not, and
+/// that is not allowed.
+fn is_whole(header: &Header<'_>, allow_truncated: bool) -> Result<bool, Cause> {
+    match progressive::is_whole(header)? {
+        false if !allow_truncated => {
+            let message = "a progressive JPEG of which some scans are missing";
+            Err(Cause::new(CauseKind::Truncated, message))
+        }
+        whole => Ok(whole),
+    }
 }
 
 /// How EXIF says to turn a picture.

@@ -2,23 +2,19 @@
 //! picture has of them.
 
 use std::ops::Range;
-use std::rc::Rc;
 
 use super::bits::Bits;
 use super::block::{Block, Coefficients, Room};
 use super::header::{Component, Header};
-use super::huffman::{AcTable, DcTable};
 use super::kernel::{self, compiled};
-use super::{cache, color, idct};
-use crate::error::Cause;
+use super::progressive::Filled;
+use super::scans::Coder;
+use super::{color, idct};
 use crate::transform::Isa;
 
-/// A component: its codes, and its samples of one row of units below the last line of
-/// those above.
+/// A component's samples of one row of units, below the last line of those above.
 pub(super) struct Plane<'h> {
-    pub(super) component: &'h Component<'h>,
-    dc: Rc<DcTable>,
-    ac: Rc<AcTable>,
+    pub(super) component: &'h Component,
     upsampling: Upsampling,
     /// How many columns and lines of the picture share a sample.
     shares: (usize, usize),
@@ -31,8 +27,6 @@ pub(super) struct Plane<'h> {
     /// Of the whole component, in samples.
     width: usize,
     height: usize,
-    /// The last block's (F.1.1.5.1).
-    dc_before: i32,
     /// Blocks in a row, and rows of them, where it has a scan of its own.
     pub(super) coded: (usize, usize),
 }
@@ -66,10 +60,10 @@ impl Upsampling {
 
 impl<'h> Plane<'h> {
     /// All of a picture's.
-    pub(super) fn all(header: &'h Header<'h>) -> Result<Vec<Self>, Cause> {
+    pub(super) fn all(header: &'h Header<'_>) -> Vec<Self> {
         let mut start = 0;
-        let mut plane = |component: &'h Component<'h>| {
-            let Component { h, v, side, dc, ac, .. } = *component;
+        let mut plane = |component: &'h Component| {
+            let Component { h, v, side, .. } = *component;
             let (across, down) = (header.side * header.factors.0, header.side * header.factors.1);
             let shares = (across / (side * h), down / (side * v));
             let (width, height) = header.samples(component);
@@ -77,8 +71,6 @@ impl<'h> Plane<'h> {
             let block = |i: usize| start + (1 + i / h * side) * stride + i % h * side;
             let plane = Plane {
                 component,
-                dc: cache::dc(dc)?,
-                ac: cache::ac(ac)?,
                 upsampling: Upsampling::new(shares, width, header.side > 1),
                 shares,
                 start,
@@ -86,17 +78,16 @@ impl<'h> Plane<'h> {
                 stride,
                 width,
                 height,
-                dc_before: 0,
                 coded: header.blocks(component),
             };
             start += Plane::bytes(header, component);
-            Ok(plane)
+            plane
         };
         header.components.iter().map(&mut plane).collect()
     }
 
     /// Bytes that a component takes of the memory of all planes.
-    pub(super) fn bytes(header: &Header<'_>, component: &Component<'_>) -> usize {
+    pub(super) fn bytes(header: &Header<'_>, component: &Component) -> usize {
         let Component { h, v, side, .. } = *component;
         (1 + side * v) * header.units().0 * side * h
     }
@@ -106,21 +97,12 @@ impl<'h> Plane<'h> {
         matches!(self.upsampling, Upsampling::Both | Upsampling::Down)
     }
 
-    /// Begins anew (E.2.4).
-    pub(super) fn restart(&mut self) {
-        self.dc_before = 0;
-    }
-
-    /// The last block's DC coefficient.
-    pub(super) fn state(&mut self) -> &mut i32 {
-        &mut self.dc_before
-    }
-
     /// The blocks of a unit; `None` where that is not what the bits are.
     #[inline]
     pub(super) fn unit(
-        &mut self,
+        &self,
         unit: usize,
+        coder: &mut Coder,
         bits: &mut Bits<'_>,
         samples: &mut Samples<'h, '_>,
     ) -> Option<()> {
@@ -128,12 +110,12 @@ impl<'h> Plane<'h> {
             samples.isa,
             match self.component.side {
                 // Nothing but the mean is looked at.
-                1 => self.blocks(unit, samples, |(dc, ac), before, block| {
+                1 => self.blocks(unit, coder, samples, |Coder { dc, ac, before }, block| {
                     ac.skip(dc, bits, before)?;
                     block[0] = *before as i16;
                     Some(0)
                 }),
-                _ => self.blocks(unit, samples, |(dc, ac), before, block| ac
+                _ => self.blocks(unit, coder, samples, |Coder { dc, ac, before }, block| ac
                     .block(dc, bits, before, block)),
             }
         )
@@ -141,65 +123,76 @@ impl<'h> Plane<'h> {
 
     /// The block in this column and line of a row of units, of a scan of its own.
     pub(super) fn block(
-        &mut self,
+        &self,
         (column, line): (usize, usize),
+        coder: &mut Coder,
         bits: &mut Bits<'_>,
         samples: &mut Samples<'h, '_>,
     ) -> Option<()> {
-        let Plane { component, dc, ac, dc_before, start, stride, .. } = self;
-        let Component { side, quantisers, .. } = *component;
-        let at = *start + (1 + line * side) * *stride + column * side;
-        let last = ac.block(dc, bits, dc_before, samples.block())?;
-        samples.take(last, quantisers, at, *stride, *side);
+        let Component { side, quantisers, .. } = self.component;
+        let at = self.start + (1 + line * side) * self.stride + column * side;
+        let last = coder.ac.block(&coder.dc, bits, &mut coder.before, samples.block())?;
+        samples.take(last, quantisers, at, self.stride, *side);
         Some(())
     }
 
-    /// Passes over that block.
-    pub(super) fn skip_block(&mut self, bits: &mut Bits<'_>) -> Option<()> {
-        self.ac.skip(&self.dc, bits, &mut self.dc_before)
+    /// The block in this column and line of a row of units, of which the coefficients are
+    /// known.
+    pub(super) fn kept_block(
+        &self,
+        (column, line): (usize, usize),
+        (filled, kept): &Filled,
+        samples: &mut Samples<'h, '_>,
+    ) {
+        let Component { side, quantisers, .. } = self.component;
+        let at = self.start + (1 + line * side) * self.stride + column * side;
+        samples.block()[..64].copy_from_slice(kept);
+        // The first one is there, be it zero.
+        let last = (filled | 1).ilog2();
+        samples.take(last, quantisers, at, self.stride, *side);
     }
 
     /// The blocks of a unit, whatever the bits are.
     pub(super) fn any_unit(
-        &mut self,
+        &self,
         unit: usize,
+        coder: &mut Coder,
         bits: &mut Bits<'_>,
         samples: &mut Samples<'h, '_>,
     ) {
-        self.blocks(unit, samples, |(dc, ac), before, block| {
+        self.blocks(unit, coder, samples, |Coder { dc, ac, before }, block| {
             Some(ac.any_block(dc, bits, before, block))
         });
     }
 
     /// The blocks of a unit that is not there: grey.
-    pub(super) fn no_unit(&mut self, unit: usize, samples: &mut Samples<'h, '_>) {
-        self.blocks(unit, samples, |_, _, _| Some(0));
+    pub(super) fn no_unit(&self, unit: usize, samples: &mut Samples<'h, '_>) {
+        self.blocks(unit, &mut (), samples, |(), _| Some(0));
     }
 
     /// Samples of the blocks of a unit, of which `read` gives the coefficients and the
     /// place of the last one.
     #[inline(always)]
-    fn blocks(
-        &mut self,
+    fn blocks<C>(
+        &self,
         unit: usize,
+        coder: &mut C,
         samples: &mut Samples<'h, '_>,
-        mut read: impl FnMut((&DcTable, &AcTable), &mut i32, &mut Room) -> Option<u32>,
+        mut read: impl FnMut(&mut C, &mut Room) -> Option<u32>,
     ) -> Option<()> {
-        let Plane { component, dc, ac, dc_before, starts, stride, .. } = self;
-        let Component { h, side, quantisers, .. } = *component;
+        let Plane { component, starts, stride, .. } = self;
+        let Component { h, side, quantisers, .. } = component;
         for start in starts {
-            let last = read((dc, ac), dc_before, samples.block())?;
+            let last = read(coder, samples.block())?;
             samples.take(last, quantisers, *start + side * h * unit, *stride, *side);
         }
         Some(())
     }
 
     /// Passes over the blocks of a unit.
-    pub(super) fn skip(&mut self, bits: &mut Bits<'_>, isa: Isa) -> Option<()> {
-        compiled!(
-            isa,
-            self.starts.iter().try_for_each(|_| self.ac.skip(&self.dc, bits, &mut self.dc_before))
-        )
+    pub(super) fn skip(&self, coder: &mut Coder, bits: &mut Bits<'_>, isa: Isa) -> Option<()> {
+        let Coder { dc, ac, before } = coder;
+        compiled!(isa, self.starts.iter().try_for_each(|_| ac.skip(dc, bits, before)))
     }
 
     /// Makes ready for the next row of units.

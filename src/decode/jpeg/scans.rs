@@ -1,18 +1,42 @@
-//! Components that come in scans of their own (A.2.2), side by side: each scan is a
+//! The scans of a sequential file (A.2), side by side where there are several: each is a
 //! place in the file that goes on by itself, so no more is kept than of a single one.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::bits::Bits;
-use super::header::{Component, Header, Part};
+use super::cache;
+use super::header::{Component, Header, Member, Scan};
+use super::huffman::{AcTable, DcTable};
 use super::plane::{Plane, Samples};
 use crate::error::{Cause, CauseKind};
 
 /// One of the scans in work.
 pub(super) struct Lane<'h> {
     bits: Bits<'h>,
-    members: &'h [usize],
+    /// The numbers of its components, with their codes.
+    members: Vec<(usize, Coder)>,
     restarts: Restarts,
+    /// Whether its units are blocks, and no more than the component has (A.2.2).
+    by_blocks: bool,
+    /// Whether the data may end early; and whether they have.
+    may_end: bool,
+    ended: bool,
+}
+
+/// A component's codes.
+pub(super) struct Coder {
+    pub(super) dc: Rc<DcTable>,
+    pub(super) ac: Rc<AcTable>,
+    /// The last block's DC coefficient (F.1.1.5.1).
+    pub(super) before: i32,
+}
+
+impl Coder {
+    fn new(member: &Member<'_>) -> Result<Self, Cause> {
+        let Member { dc, ac, .. } = *member;
+        Ok(Coder { dc: cache::dc(dc)?, ac: cache::ac(ac)?, before: 0 })
+    }
 }
 
 /// Where restart markers stand (E.2.4).
@@ -63,67 +87,121 @@ pub(super) struct Row {
 }
 
 impl<'h> Lane<'h> {
-    /// Of a picture that does not come in one scan.
-    pub(super) fn all(header: &'h Header<'h>) -> Vec<Self> {
-        let lane = |part: &'h Part<'h>| Lane {
-            bits: Bits::new(part.data),
-            members: &part.members,
-            restarts: Restarts::every(part.restart_interval),
+    /// All of a picture that may end early or not.
+    pub(super) fn all(header: &Header<'h>, may_end: bool) -> Result<Vec<Self>, Cause> {
+        let alone = header.components.len() == 1;
+        let lane = |scan: &Scan<'h>| {
+            let member = |member: &Member<'_>| Ok((member.number, Coder::new(member)?));
+            Ok(Lane {
+                bits: Bits::new(scan.data),
+                members: scan.members.iter().map(member).collect::<Result<_, Cause>>()?,
+                restarts: Restarts::every(scan.restart_interval),
+                by_blocks: scan.members.len() == 1 && !alone,
+                may_end,
+                ended: false,
+            })
         };
-        match &*header.parts {
-            [_] => Vec::new(),
-            parts => parts.iter().map(lane).collect(),
-        }
+        header.scans.iter().map(lane).collect()
     }
 
     /// This scan's share of a row of the picture's units.
     pub(super) fn row(
         &mut self,
         row: &Row,
-        planes: &mut [Plane<'h>],
+        planes: &[Plane<'h>],
         samples: &mut Samples<'h, '_>,
     ) -> Result<(), Cause> {
-        match self.members {
-            &[alone] => self.blocks(row, alone, planes, samples)?,
-            members => {
-                for unit in 0..row.across {
-                    self.restart(planes)?;
-                    for &member in members {
-                        let plane = &mut planes[member];
-                        let done = match member < row.used && row.needed.contains(&unit) {
-                            true => plane.unit(unit, &mut self.bits, samples),
-                            false => plane.skip(&mut self.bits, samples.isa()),
-                        };
-                        done.ok_or_else(|| self.bits.failure())?;
-                    }
-                }
+        if self.by_blocks {
+            self.blocks(row, planes, samples)?;
+        } else {
+            for unit in 0..row.across {
+                self.unit(unit, row, planes, samples)?;
             }
         }
         samples.finish();
-        match self.bits.ran_out() {
+        match self.bits.ran_out() && !self.may_end {
             true => Err(self.bits.failure()),
             false => Ok(()),
         }
     }
 
-    /// Of a single component a unit is a block, and there are no more than it has.
+    /// The next unit, in place `unit` of its row; transformed if it is needed.
+    #[inline]
+    fn unit(
+        &mut self,
+        unit: usize,
+        row: &Row,
+        planes: &[Plane<'h>],
+        samples: &mut Samples<'h, '_>,
+    ) -> Result<(), Cause> {
+        self.restart()?;
+        if self.may_end {
+            self.unit_that_may_end(unit, planes, samples);
+            return Ok(());
+        }
+        let Lane { bits, members, .. } = self;
+        let needed = row.needed.contains(&unit);
+        for (number, coder) in members {
+            let Some(plane) = planes.get(*number) else { break };
+            let done = match needed && *number < row.used {
+                true => plane.unit(unit, coder, bits, samples),
+                false => plane.skip(coder, bits, samples.isa()),
+            };
+            if done.is_none() {
+                return Err(bits.failure());
+            }
+        }
+        Ok(())
+    }
+
+    /// As libjpeg does at the end of data: bits that are missing are zeros, and units
+    /// that are missing as a whole are grey.
+    fn unit_that_may_end(
+        &mut self,
+        unit: usize,
+        planes: &[Plane<'h>],
+        samples: &mut Samples<'h, '_>,
+    ) {
+        let Lane { bits, members, ended, .. } = self;
+        samples.finish();
+        if *ended {
+            members.iter().for_each(|(number, _)| planes[*number].no_unit(unit, samples));
+            return;
+        }
+        let before = *bits;
+        let states: Vec<i32> = members.iter().map(|(_, coder)| coder.before).collect();
+        let mut read = |(number, coder): &mut (usize, Coder)| {
+            planes[*number].unit(unit, coder, bits, samples).is_some()
+        };
+        if members.iter_mut().all(&mut read) && !bits.ran_out() {
+            return;
+        }
+        *bits = before;
+        samples.forget();
+        for ((number, coder), state) in members.iter_mut().zip(states) {
+            coder.before = state;
+            planes[*number].any_unit(unit, coder, bits, samples);
+        }
+        *ended = bits.ran_out();
+    }
+
     fn blocks(
         &mut self,
         row: &Row,
-        member: usize,
-        planes: &mut [Plane<'h>],
+        planes: &[Plane<'h>],
         samples: &mut Samples<'h, '_>,
     ) -> Result<(), Cause> {
-        let (across, down) = planes[member].coded;
-        let Component { h, v, .. } = *planes[member].component;
+        let number = self.members[0].0;
+        let (across, down) = planes[number].coded;
+        let Component { h, v, .. } = *planes[number].component;
         let first = row.number * v;
         for line in first..down.min(first + v) {
             for column in 0..across {
-                self.restart(planes)?;
-                let plane = &mut planes[member];
-                let done = match member < row.used && row.needed.contains(&(column / h)) {
-                    true => plane.block((column, line - first), &mut self.bits, samples),
-                    false => plane.skip_block(&mut self.bits),
+                self.restart()?;
+                let (plane, coder) = (&planes[number], &mut self.members[0].1);
+                let done = match number < row.used && row.needed.contains(&(column / h)) {
+                    true => plane.block((column, line - first), coder, &mut self.bits, samples),
+                    false => coder.ac.skip(&coder.dc, &mut self.bits, &mut coder.before),
                 };
                 done.ok_or_else(|| self.bits.failure())?;
             }
@@ -132,56 +210,34 @@ impl<'h> Lane<'h> {
     }
 
     /// Passes over a restart marker where one is due.
-    fn restart(&mut self, planes: &mut [Plane<'h>]) -> Result<(), Cause> {
+    #[inline]
+    fn restart(&mut self) -> Result<(), Cause> {
         let Some(number) = self.restarts.due() else { return Ok(()) };
-        if !self.bits.restart(number) {
+        if self.may_end {
+            self.ended &= !self.bits.resync(number);
+        } else if !self.bits.restart(number) {
             return Err(no_restart());
         }
-        self.members.iter().for_each(|&member| planes[member].restart());
+        self.members.iter_mut().for_each(|(_, coder)| coder.before = 0);
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+    use jpeg_encoder::SamplingFactor;
 
+    use super::super::tests::{file, pixels};
     use crate::config::{Limits, Size};
     use crate::decode::{Channels, Region};
 
-    fn encoded(size: Size, sampling: SamplingFactor, separate: bool) -> Vec<u8> {
-        let Size { width, height } = size;
-        let pixels: Vec<u8> = (0..3 * width * height).map(|at| (at * at / 7 + at) as u8).collect();
-        let mut file = Vec::new();
-        let mut encoder = Encoder::new(&mut file, 85);
-        encoder.set_sampling_factor(sampling);
-        // This encoder writes a scan for each component then.
-        encoder.set_optimized_huffman_tables(separate);
-        encoder.encode(&pixels, width as u16, height as u16, ColorType::Rgb).unwrap();
+    /// In one scan or in three: this encoder writes a scan for each component where it
+    /// makes tables for the file.
+    fn scanned(size: Size, sampling: SamplingFactor, separate: bool) -> Vec<u8> {
+        let file = file(size, sampling, |encoder| encoder.set_optimized_huffman_tables(separate));
         let scans = file.windows(2).filter(|pair| *pair == [0xff, 0xda]).count();
         assert_eq!(scans, if separate { 3 } else { 1 });
         file
-    }
-
-    fn pixels(file: &[u8], by: u32, channels: Channels, wanted: Option<Region>) -> Vec<u8> {
-        let mut picture = super::super::open(file, &Limits::default(), false).unwrap();
-        assert_eq!(picture.reduce(by), by);
-        let (size, mut all) = (picture.size(), Vec::new());
-        let wanted = wanted.unwrap_or(Region::whole(size));
-        let mut memory = vec![0; picture.rows_bytes(channels)];
-        let stride = channels.count() * size.width as usize;
-        let columns = channels.count() * wanted.left as usize..;
-        picture
-            .read_rows(channels, wanted, &mut memory, &mut |top, rows| {
-                for (y, row) in (top..).zip(rows.chunks(stride)) {
-                    if (wanted.top..wanted.top + wanted.height).contains(&y) {
-                        let row = &row[columns.clone()];
-                        all.extend(&row[..channels.count() * wanted.width as usize]);
-                    }
-                }
-            })
-            .unwrap();
-        all
     }
 
     #[test]
@@ -190,8 +246,8 @@ mod tests {
         for (width, height) in [(1, 1), (8, 8), (33, 17), (61, 47), (40, 70)] {
             let size = Size { width, height };
             for sampling in [F_1_1, F_2_1, F_1_2, F_2_2] {
-                let together = encoded(size, sampling, false);
-                let separate = encoded(size, sampling, true);
+                let together = scanned(size, sampling, false);
+                let separate = scanned(size, sampling, true);
                 for by in [1, 2, 4, 8] {
                     for channels in [Channels::Rgb, Channels::Grey] {
                         let same = pixels(&separate, by, channels, None)
@@ -211,7 +267,7 @@ mod tests {
     #[test]
     fn a_scan_that_is_cut_repeated_or_missing_is_no_picture() {
         let size = Size { width: 61, height: 47 };
-        let file = encoded(size, SamplingFactor::F_2_2, true);
+        let file = scanned(size, SamplingFactor::F_2_2, true);
         let starts: Vec<usize> =
             (0..file.len() - 1).filter(|&at| file[at..at + 2] == [0xff, 0xda]).collect();
         let end = file.len() - 2;

@@ -9,10 +9,48 @@ use super::header::Header;
 use super::huffman::{AcTable, Code, DcTable};
 use super::idct;
 use super::kernel::{self, compiled};
-use crate::config::Size;
+use crate::config::{Limits, Size};
 use crate::decode::{Channels, Picture, Region};
 use crate::random::Draws;
 use crate::transform::Isa;
+
+/// A picture of any pixels, as a file.
+pub(super) fn file(
+    size: Size,
+    sampling: SamplingFactor,
+    set: impl FnOnce(&mut Encoder<&mut Vec<u8>>),
+) -> Vec<u8> {
+    let Size { width, height } = size;
+    let pixels: Vec<u8> = (0..3 * width * height).map(|at| (at * at / 7 + at) as u8).collect();
+    let mut file = Vec::new();
+    let mut encoder = Encoder::new(&mut file, 85);
+    encoder.set_sampling_factor(sampling);
+    set(&mut encoder);
+    encoder.encode(&pixels, width as u16, height as u16, ColorType::Rgb).unwrap();
+    file
+}
+
+/// Of a file that this decoder takes, with its sides divided, what is `wanted` or all.
+pub(super) fn pixels(file: &[u8], by: u32, channels: Channels, wanted: Option<Region>) -> Vec<u8> {
+    let mut picture = super::open(file, &Limits::default(), false).unwrap();
+    assert_eq!(picture.reduce(by), by);
+    let (size, mut all) = (picture.size(), Vec::new());
+    let wanted = wanted.unwrap_or(Region::whole(size));
+    let mut memory = vec![0; picture.rows_bytes(channels)];
+    let stride = channels.count() * size.width as usize;
+    let columns = channels.count() * wanted.left as usize..;
+    picture
+        .read_rows(channels, wanted, &mut memory, &mut |top, rows| {
+            for (y, row) in (top..).zip(rows.chunks(stride)) {
+                if (wanted.top..wanted.top + wanted.height).contains(&y) {
+                    let row = &row[columns.clone()];
+                    all.extend(&row[..channels.count() * wanted.width as usize]);
+                }
+            }
+        })
+        .unwrap();
+    all
+}
 
 /// Plain Rust, and what this machine has beside it.
 fn all() -> Vec<Isa> {

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod compare;
+pub mod progressive;
 pub mod synthetic;
 pub mod turbo;
 
@@ -61,8 +62,14 @@ pub fn part(pixels: &[u8], width: usize, count: usize, region: Region) -> Vec<u8
         .collect()
 }
 
-/// Whether a file is infeed's own decoder's business, and that of one scan: of four
-/// components it is another one's.
+/// Whether infeed's own decoder takes a file: only that one divides sides.
+pub fn is_ours(file: &[u8]) -> bool {
+    let opened = StandardDecoder::default().open(file, &Limits::default());
+    opened.is_ok_and(|mut picture| picture.reduce(2) == 2)
+}
+
+/// Whether a file is a baseline one of one scan, which infeed's own decoder takes; but not
+/// of four components.
 pub fn is_baseline(file: &[u8]) -> bool {
     let mut at = 2;
     let mut components = 0;

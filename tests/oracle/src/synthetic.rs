@@ -21,7 +21,7 @@ pub enum Kind {
 const AC_COUNTS: [u8; 16] = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
 const DC_COUNTS: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
 
-struct Code {
+pub(crate) struct Code {
     counts: [u8; 16],
     symbols: Vec<u8>,
     /// Code and length of each symbol.
@@ -29,7 +29,7 @@ struct Code {
 }
 
 impl Code {
-    fn new(counts: [u8; 16], symbols: Vec<u8>) -> Self {
+    pub(crate) fn new(counts: [u8; 16], symbols: Vec<u8>) -> Self {
         let mut codes = [(0, 0); 256];
         let (mut code, mut symbol) = (0, symbols.iter());
         for (length, &count) in (1..).zip(&counts) {
@@ -42,7 +42,7 @@ impl Code {
         Code { counts, symbols, codes }
     }
 
-    fn shuffled(draws: &mut Draws, counts: [u8; 16], mut symbols: Vec<u8>) -> Self {
+    pub(crate) fn shuffled(draws: &mut Draws, counts: [u8; 16], mut symbols: Vec<u8>) -> Self {
         for last in (1..symbols.len()).rev() {
             let other = draws.below(last + 1);
             symbols.swap(last, other);
@@ -53,14 +53,14 @@ impl Code {
 
 /// Bits, stuffed.
 #[derive(Default)]
-struct Writer {
-    file: Vec<u8>,
+pub(crate) struct Writer {
+    pub(crate) file: Vec<u8>,
     word: u64,
     count: u32,
 }
 
 impl Writer {
-    fn put(&mut self, bits: u32, count: u32) {
+    pub(crate) fn put(&mut self, bits: u32, count: u32) {
         self.word = self.word << count | u64::from(bits);
         self.count += count;
         while self.count >= 8 {
@@ -74,7 +74,7 @@ impl Writer {
     }
 
     /// To the end of a byte, with ones.
-    fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         if self.count > 0 {
             let count = 8 - self.count;
             self.put((1 << count) - 1, count);
@@ -82,17 +82,36 @@ impl Writer {
         (self.word, self.count) = (0, 0);
     }
 
-    /// A value after its symbol (F.1.2.1).
-    fn value(&mut self, code: &Code, run: u32, value: i32) {
-        let size = 32 - value.unsigned_abs().leading_zeros();
-        let (bits, length) = code.codes[(run << 4 | size) as usize];
-        assert!(length > 0, "no code for {run} and {size}");
+    pub(crate) fn symbol(&mut self, code: &Code, symbol: u8) {
+        let (bits, length) = code.codes[usize::from(symbol)];
+        assert!(length > 0, "no code for {symbol:#x}");
         self.put(bits, length);
+    }
+
+    /// A value after its symbol (F.1.2.1).
+    pub(crate) fn value(&mut self, code: &Code, run: u32, value: i32) {
+        let size = 32 - value.unsigned_abs().leading_zeros();
+        self.symbol(code, (run << 4 | size) as u8);
         let low = if value < 0 { value - 1 } else { value };
         self.put(low as u32 & ((1 << size) - 1), size);
     }
 
-    fn segment(&mut self, marker: u8, body: &[u8]) {
+    /// A code as a file defines it (B.2.4.2), number 0 of its class.
+    pub(crate) fn code(&mut self, class: u8, code: &Code) {
+        self.segment(0xc4, &[&[class << 4][..], &code.counts, &code.symbols].concat());
+    }
+
+    /// A restart marker after `units` units, if one is due there.
+    pub(crate) fn restart(&mut self, units: usize, interval: usize) -> bool {
+        let due = interval > 0 && units > 0 && units.is_multiple_of(interval);
+        if due {
+            self.flush();
+            self.file.extend([0xff, 0xd0 | ((units / interval - 1) & 7) as u8]);
+        }
+        due
+    }
+
+    pub(crate) fn segment(&mut self, marker: u8, body: &[u8]) {
         self.file.extend([0xff, marker]);
         self.file.extend((body.len() as u16 + 2).to_be_bytes());
         self.file.extend(body);
@@ -169,10 +188,8 @@ fn file_of(
         ac_counts = [0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, symbols.len() as u8 - 3, 0, 0, 0, 0];
     }
     let ac = Code::shuffled(draws, ac_counts, symbols);
-    for (class, code) in [(0, &dc), (0x10, &ac)] {
-        let body = [&[class][..], &code.counts, &code.symbols].concat();
-        writer.segment(0xc4, &body);
-    }
+    writer.code(0, &dc);
+    writer.code(1, &ac);
     let interval = draws.of(&[0, 0, 0, 1, 2, 5, 11]);
     if interval > 0 {
         writer.segment(0xdd, &(interval as u16).to_be_bytes());
@@ -198,9 +215,7 @@ fn file_of(
         let units = (width * h).div_ceil(8 * h_max) * (height * v).div_ceil(8 * v_max);
         let mut before = vec![0; factors.len()];
         for unit in 0..units {
-            if interval > 0 && unit > 0 && unit % interval == 0 {
-                writer.flush();
-                writer.file.extend([0xff, 0xd0 | ((unit / interval - 1) & 7) as u8]);
+            if writer.restart(unit, interval) {
                 before.fill(0);
             }
             for &number in &members {
@@ -233,20 +248,18 @@ fn coefficients(draws: &mut Draws, writer: &mut Writer, ac: &Code, density: usiz
             continue;
         }
         while run > 15 {
-            let (bits, length) = ac.codes[0xf0];
-            writer.put(bits, length);
+            writer.symbol(ac, 0xf0);
             run -= 16;
         }
         writer.value(ac, run, value);
         run = 0;
     }
     if run > 0 {
-        let (bits, length) = ac.codes[0];
-        writer.put(bits, length);
+        writer.symbol(ac, 0);
     }
 }
 
-fn factors(draws: &mut Draws, kind: Kind) -> Vec<(usize, usize)> {
+pub(crate) fn factors(draws: &mut Draws, kind: Kind) -> Vec<(usize, usize)> {
     if draws.below(6) == 0 {
         return vec![draws.of(&[(1, 1), (2, 2), (2, 1), (4, 4)])];
     }

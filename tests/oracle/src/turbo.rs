@@ -48,6 +48,11 @@ impl Turbo {
         Turbo::new(raw::TJINIT_TJINIT_COMPRESS)
     }
 
+    /// For making files of the same coefficients.
+    pub fn transformer() -> Self {
+        Turbo::new(raw::TJINIT_TJINIT_TRANSFORM)
+    }
+
     fn set(&mut self, parameter: raw::TJPARAM, value: i32) {
         // SAFETY: the handle is live.
         let result = unsafe { raw::tj3Set(self.handle, parameter as i32, value) };
@@ -147,12 +152,50 @@ impl Turbo {
             )
         };
         assert_eq!(result, 0, "{}", self.error());
-        // SAFETY: the file is as long as TurboJPEG says, and freed as it wants.
-        unsafe {
-            let encoded = std::slice::from_raw_parts(file, len as usize).to_vec();
-            raw::tj3Free(file.cast());
-            encoded
-        }
+        // SAFETY: the file was just made.
+        unsafe { taken(file, len) }
+    }
+
+    /// The progressive file of a file's coefficients.
+    pub fn progressive(&mut self, file: &[u8]) -> Vec<u8> {
+        let all = raw::tjregion { x: 0, y: 0, w: 0, h: 0 };
+        let how = raw::tjtransform {
+            r: all,
+            op: raw::TJXOP_TJXOP_NONE as i32,
+            options: raw::TJXOPT_PROGRESSIVE as i32,
+            data: ptr::null_mut(),
+            customFilter: None,
+        };
+        let (mut made, mut len) = (ptr::null_mut(), 0);
+        // SAFETY: the slice is as long as is said; TurboJPEG allocates the other file.
+        let result = unsafe {
+            raw::tj3Transform(
+                self.handle,
+                file.as_ptr(),
+                file.len() as raw::size_t,
+                1,
+                &mut made,
+                &mut len,
+                &how,
+            )
+        };
+        assert_eq!(result, 0, "{}", self.error());
+        // SAFETY: the file was just made.
+        unsafe { taken(made, len) }
+    }
+}
+
+/// A file that TurboJPEG has made.
+///
+/// # Safety
+///
+/// It is as long as this, and not used again.
+unsafe fn taken(file: *mut u8, len: raw::size_t) -> Vec<u8> {
+    // SAFETY: the caller's.
+    unsafe {
+        let taken = std::slice::from_raw_parts(file, len as usize).to_vec();
+        raw::tj3Free(file.cast());
+        taken
     }
 }
 

@@ -8,7 +8,7 @@ use infeed::decode::{Channels, StandardDecoder};
 use infeed_oracle::compare::{self, Outcome};
 use infeed_oracle::synthetic::{self, Kind};
 use infeed_oracle::turbo::{Encoding, SAMPLINGS, Turbo};
-use infeed_oracle::{Draws, decode, decode_reduced, is_baseline, part};
+use infeed_oracle::{Draws, decode, decode_reduced, is_baseline, part, progressive};
 
 const GREY: i32 = 3;
 
@@ -52,6 +52,7 @@ fn photographs() {
         return;
     };
     let (mut turbo, mut draws, mut count) = (Turbo::decoder(), Draws(1), 0);
+    let mut transformer = Turbo::transformer();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let file = std::fs::read(&path).unwrap();
@@ -61,6 +62,10 @@ fn photographs() {
             for by in [2, 4, 8] {
                 same_reduced(&name, &file, by, 1, &mut turbo, &mut draws);
             }
+            let file = transformer.progressive(&file);
+            let name = format!("{name}, progressive");
+            same(&name, &file, 1, &mut turbo, &mut draws);
+            same_reduced(&name, &file, 2 << (count % 3), 0, &mut turbo, &mut draws);
             count += 1;
         }
     }
@@ -71,6 +76,7 @@ fn photographs() {
 #[test]
 fn every_size_sampling_and_setting() {
     let (mut encoder, mut turbo, mut draws) = (Turbo::encoder(), Turbo::decoder(), Draws(2));
+    let mut transformer = Turbo::transformer();
     for width in 1..=70 {
         for height in 1..=70 {
             for (number, sampling) in SAMPLINGS.into_iter().enumerate() {
@@ -95,6 +101,13 @@ fn every_size_sampling_and_setting() {
                 let by = [2, 4, 8][turn / 7 % 3];
                 same_reduced(&name, &file, by, 1, &mut turbo, &mut draws);
                 turbo.reduce(1);
+                if turn % 5 == 0 {
+                    let file = transformer.progressive(&file);
+                    let name = format!("{name}, progressive");
+                    same(&name, &file, 2, &mut turbo, &mut draws);
+                    same_reduced(&name, &file, by, 1, &mut turbo, &mut draws);
+                    turbo.reduce(1);
+                }
                 if sampling == GREY {
                     let grey = decode(StandardDecoder::default(), &file, Channels::Grey, None);
                     let expected = turbo.decode(&file).unwrap().pixels;
@@ -127,6 +140,24 @@ fn files_with_scans_for_some_of_their_components() {
             let mut draws = Draws(seed);
             let file = synthetic::separate(&mut draws, kind);
             let name = format!("{kind:?} of seed {seed}, separate");
+            same(&name, &file, 1, &mut turbo, &mut draws);
+            if kind == Kind::Mild {
+                let by = [2, 4, 8][seed as usize % 3];
+                same_reduced(&name, &file, by, 1, &mut turbo, &mut draws);
+                turbo.reduce(1);
+            }
+        }
+    }
+}
+
+#[test]
+fn progressive_files_that_no_encoder_makes() {
+    for kind in [Kind::Usual, Kind::Odd, Kind::Mild, Kind::Wild] {
+        let mut turbo = Turbo::decoder();
+        for seed in 0..3_000 {
+            let mut draws = Draws(seed);
+            let file = progressive::file(&mut draws, kind);
+            let name = format!("{kind:?} of seed {seed}, progressive");
             same(&name, &file, 1, &mut turbo, &mut draws);
             if kind == Kind::Mild {
                 let by = [2, 4, 8][seed as usize % 3];
@@ -173,14 +204,32 @@ fn files_that_end_early() {
     assert!(shown > 2_000, "{shown}");
 }
 
-/// What libjpeg-turbo takes without a word is the same picture here, or refused.
 #[test]
 fn files_with_changed_bytes() {
+    let (alike, refused) = changed(12_000, synthetic::file);
+    assert!(alike > 3_000 && refused < 200, "{alike} alike, {refused} refused");
+}
+
+#[test]
+fn files_of_several_scans_with_changed_bytes() {
+    let (alike, refused) = changed(6_000, synthetic::separate);
+    assert!(alike > 1_500 && refused < 100, "{alike} alike, {refused} refused");
+}
+
+#[test]
+fn progressive_files_with_changed_bytes() {
+    let (alike, refused) = changed(12_000, progressive::file);
+    assert!(alike > 3_000 && refused < 200, "{alike} alike, {refused} refused");
+}
+
+/// What libjpeg-turbo takes without a word is the same picture here, or refused: so many of
+/// each. Seeds are always the same.
+fn changed(seeds: u64, file: fn(&mut Draws, Kind) -> Vec<u8>) -> (usize, usize) {
     let mut outcomes = Vec::new();
-    for seed in 0..12_000 {
+    for seed in 0..seeds {
         let mut draws = Draws(seed);
         let kind = draws.of(&[Kind::Usual, Kind::Usual, Kind::Odd, Kind::Wild]);
-        let mut file = synthetic::file(&mut draws, kind);
+        let mut file = file(&mut draws, kind);
         for _ in 0..1 + draws.below(3) {
             let at = draws.below(file.len());
             file[at] = draws.bits() as u8;
@@ -191,8 +240,7 @@ fn files_with_changed_bytes() {
     let of = |this| outcomes.iter().filter(|outcome| **outcome == this).count();
     let (alike, refused, warned) = (of(Outcome::Alike), of(Outcome::Refused), of(Outcome::Warned));
     eprintln!("{alike} alike, {refused} refused that libjpeg-turbo takes, {warned} it warns of");
-    // Of seeds that are always the same.
-    assert!(alike > 3_000 && refused < 200, "{alike} alike, {refused} refused");
+    (alike, refused)
 }
 
 /// The same of the files that `guided` found.

@@ -3,8 +3,10 @@
 //! of it, and the middle as models are evaluated. One thread, files in memory, in turn:
 //!
 //! ```sh
-//! cargo run --release -p infeed-oracle --bin times -- photos [ROUNDS]
+//! cargo run --release -p infeed-oracle --bin times -- photos [ROUNDS] [--progressive]
 //! ```
+//!
+//! With `--progressive`, of the progressive files of the same coefficients.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -20,8 +22,11 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let folder = arguments.next().ok_or("which folder? times FOLDER [ROUNDS [DECODER]]")?;
+    let (flags, arguments): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|argument| argument == "--progressive");
+    let mut arguments = arguments.into_iter();
+    let usage = "which folder? times FOLDER [ROUNDS [DECODER]] [--progressive]";
+    let folder = arguments.next().ok_or(usage)?;
     let rounds = arguments.next().map_or(Ok(9), |rounds| rounds.parse())?;
     // For a profiler.
     let only = arguments.next();
@@ -31,6 +36,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if file.starts_with(&[0xff, 0xd8]) {
             files.push(file);
         }
+    }
+    if !flags.is_empty() {
+        let mut transformer = Turbo::transformer();
+        files.iter_mut().for_each(|file| *file = transformer.progressive(file));
     }
     let mut room = vec![0; 3 << 26];
     let mut turbo = Turbo::decoder();

@@ -1,0 +1,422 @@
+//! Progressive files (ITU-T T.81, annex G): scans that each bring some bits of some
+//! coefficients of all blocks. So all coefficients are kept until the last scan.
+
+use std::ops::Range;
+
+use super::bits::Bits;
+use super::block::{Block, PLACES};
+use super::cache;
+use super::header::{Band, Component, Header, Scan};
+use super::kernel::compiled;
+use super::plane::{Plane, Samples};
+use super::scans::{Restarts, Row, no_restart};
+use super::symbols::Symbols;
+use crate::error::{Cause, CauseKind};
+use crate::memory::zeroed;
+use crate::transform::Isa;
+
+/// The coefficients that libjpeg makes up where bits of them are missing.
+const SMOOTHED: usize = 10;
+
+/// Whether the scans bring all bits of these; others are zero where they are missing.
+pub(super) fn is_whole(header: &Header<'_>) -> Result<bool, Cause> {
+    let corrupt = |message| Err(Cause::new(CauseKind::Corrupt, message));
+    // Of each component and coefficient, the lowest bit that is there.
+    let mut lowest = vec![[None; 64]; header.components.len()];
+    for Scan { members, band, .. } in &header.scans {
+        let Band { first, last, high, low } = *band;
+        let of_one = first > 0 && first <= last && last < 64 && members.len() == 1;
+        if !(of_one || first == 0 && last == 0) || low > 13 {
+            return corrupt("a scan of coefficients that no scan may have");
+        }
+        for member in members {
+            for lowest in &mut lowest[member.number][first..=last] {
+                match *lowest {
+                    None if high == 0 => {}
+                    Some(before) if high == before && low + 1 == before => {}
+                    _ => return corrupt("a scan of bits that are there, or not yet due"),
+                }
+                *lowest = Some(low);
+            }
+        }
+    }
+    let whole = |lowest: &[_; 64]| lowest[..SMOOTHED].iter().all(|lowest| *lowest == Some(0));
+    Ok(lowest.iter().all(whole))
+}
+
+/// Which coefficients of a block are not zero, from the lowest bit on in zigzag order; and
+/// they, row by row.
+pub(super) type Filled = (u64, Block);
+
+/// The coefficients of all components.
+pub(super) struct Kept {
+    blocks: Vec<Filled>,
+    /// Of each component, where its blocks begin, and how many are in a row.
+    places: Vec<(usize, usize)>,
+}
+
+impl Kept {
+    /// Bytes that they take, and what reads them.
+    pub(super) fn bytes(header: &Header<'_>) -> usize {
+        let (across, down) = header.units();
+        let of_unit: usize = header.components.iter().map(|c| c.h * c.v).sum();
+        size_of::<Filled>() * of_unit * across * down + 3 * size_of::<Symbols>()
+    }
+
+    /// Reads all scans.
+    pub(super) fn read(header: &Header<'_>, isa: Isa) -> Result<Self, Cause> {
+        let (across, down) = header.units();
+        let mut count = 0;
+        let place = |component: &Component| {
+            let (begin, width) = (count, across * component.h);
+            count += width * down * component.v;
+            (begin, width)
+        };
+        let places = header.components.iter().map(place).collect();
+        let mut kept = Kept { blocks: zeroed(count)?, places };
+        header.scans.iter().try_for_each(|scan| kept.read_scan(scan, header, isa))?;
+        Ok(kept)
+    }
+
+    fn read_scan(&mut self, scan: &Scan<'_>, header: &Header<'_>, isa: Isa) -> Result<(), Cause> {
+        let mut pass = Pass::new(scan)?;
+        if let [alone] = &*scan.members {
+            // Of a single component a unit is a block, and there are no more than it has
+            // (A.2.2).
+            let (across, down) = header.blocks(&header.components[alone.number]);
+            let (begin, width) = self.places[alone.number];
+            for line in 0..down {
+                let blocks = &mut self.blocks[begin + line * width..][..across];
+                compiled!(isa, pass.row(blocks))?;
+                pass.end_row()?;
+            }
+            return Ok(());
+        }
+        let (across, down) = header.units();
+        for row in 0..down {
+            for unit in 0..across {
+                pass.restart()?;
+                for (at, member) in scan.members.iter().enumerate() {
+                    let Component { h, v, .. } = header.components[member.number];
+                    let (begin, width) = self.places[member.number];
+                    for line in row * v..(row + 1) * v {
+                        let first = begin + line * width + unit * h;
+                        for block in &mut self.blocks[first..first + h] {
+                            pass.block(at, block)?;
+                        }
+                    }
+                }
+            }
+            pass.end_row()?;
+        }
+        Ok(())
+    }
+
+    /// The samples of a row of units.
+    pub(super) fn row<'h>(&self, row: &Row, planes: &[Plane<'h>], samples: &mut Samples<'h, '_>) {
+        for (plane, &(begin, width)) in planes[..row.used].iter().zip(&self.places) {
+            let Component { h, v, .. } = *plane.component;
+            for line in 0..v {
+                let blocks = &self.blocks[begin + (row.number * v + line) * width..][..width];
+                let columns = row.needed.start * h..row.needed.end * h;
+                for (column, block) in columns.clone().zip(&blocks[columns]) {
+                    plane.kept_block((column, line), block, samples);
+                }
+            }
+        }
+        samples.finish();
+    }
+}
+
+/// A scan in work.
+struct Pass<'a> {
+    band: Band,
+    bits: Bits<'a>,
+    /// The codes of each member's DC coefficients, or of the only one's AC coefficients.
+    codes: Vec<Symbols>,
+    /// The last DC coefficient of each member.
+    before: Vec<i32>,
+    /// Blocks to come that have nothing more in this band (G.1.2.2).
+    over: u32,
+    restarts: Restarts,
+}
+
+impl<'a> Pass<'a> {
+    fn new(scan: &Scan<'a>) -> Result<Self, Cause> {
+        let Scan { members, band, restart_interval, data } = scan;
+        let codes = members.iter().filter_map(|member| match (band.first, band.high) {
+            (0, 0) => Some(member.dc),
+            // Bits alone.
+            (0, _) => None,
+            _ => Some(member.ac),
+        });
+        Ok(Pass {
+            band: *band,
+            bits: Bits::new(data),
+            codes: codes
+                .map(|code| cache::made(code, |code| Symbols::new(code, band.high == 0)))
+                .collect::<Result<_, _>>()?,
+            before: vec![0; members.len()],
+            over: 0,
+            restarts: Restarts::every(*restart_interval),
+        })
+    }
+
+    /// Passes over a restart marker where one is due.
+    #[inline]
+    fn restart(&mut self) -> Result<(), Cause> {
+        let Some(number) = self.restarts.due() else { return Ok(()) };
+        if !self.bits.restart(number) {
+            return Err(no_restart());
+        }
+        self.before.fill(0);
+        self.over = 0;
+        Ok(())
+    }
+
+    /// A row of blocks of the only member.
+    #[inline(always)]
+    fn row(&mut self, blocks: &mut [Filled]) -> Result<(), Cause> {
+        for block in blocks {
+            self.restart()?;
+            self.block(0, block)?;
+        }
+        Ok(())
+    }
+
+    fn end_row(&self) -> Result<(), Cause> {
+        match self.bits.ran_out() {
+            true => Err(self.bits.failure()),
+            false => Ok(()),
+        }
+    }
+
+    /// What the scan has of the next block, which is of the member in place `at`.
+    #[inline(always)]
+    fn block(&mut self, at: usize, block: &mut Filled) -> Result<(), Cause> {
+        // In registers.
+        let mut bits = self.bits;
+        let done = match (self.band.first, self.band.high) {
+            (0, 0) => self.first_dc(at, block, &mut bits),
+            (0, _) => {
+                bits.refill();
+                block.1[0] |= (bits.take(1) << self.band.low) as i16;
+                Some(())
+            }
+            (_, 0) => self.first_ac(block, &mut bits),
+            _ => self.more_ac(block, &mut bits),
+        };
+        self.bits = bits;
+        done.ok_or_else(|| self.bits.failure())
+    }
+
+    /// G.1.2.1.
+    #[inline(always)]
+    fn first_dc(&mut self, at: usize, block: &mut Filled, bits: &mut Bits<'_>) -> Option<()> {
+        bits.refill();
+        let (symbol, difference) = self.codes[at].next_valued(bits)?;
+        // More than a coefficient has.
+        if symbol > 15 {
+            return None;
+        }
+        self.before[at] = self.before[at].wrapping_add(difference);
+        block.1[0] = (self.before[at] << self.band.low) as i16;
+        Some(())
+    }
+
+    /// G.1.2.2.
+    #[inline(always)]
+    fn first_ac(&mut self, block: &mut Filled, bits: &mut Bits<'_>) -> Option<()> {
+        if self.over > 0 {
+            self.over -= 1;
+            return Some(());
+        }
+        let Band { first, last, low, .. } = self.band;
+        let codes = &self.codes[0];
+        let mut k = first;
+        while k <= last {
+            bits.refill();
+            let (symbol, value) = codes.next_valued(bits)?;
+            let run = u32::from(symbol >> 4);
+            if symbol & 15 > 0 {
+                k += run as usize;
+                if k > last {
+                    return None;
+                }
+                fill(block, k, (value << low) as i16);
+                k += 1;
+            } else if run == 15 {
+                k += 16;
+            } else {
+                self.over = (1 << run) - 1 + bits.take(run);
+                return Some(());
+            }
+        }
+        Some(())
+    }
+
+    /// A further bit of those that are there, and the highest of others (G.1.2.3).
+    #[inline(always)]
+    fn more_ac(&mut self, block: &mut Filled, bits: &mut Bits<'_>) -> Option<()> {
+        let Band { first, last, low, .. } = self.band;
+        let one = 1_i16 << low;
+        let mut k = first;
+        while k <= last && self.over == 0 {
+            bits.refill();
+            let symbol = self.codes[0].next(bits)?;
+            let (run, size) = (u32::from(symbol >> 4), symbol & 15);
+            let value = match (run, size) {
+                (15, 0) => 0,
+                (_, 0) => {
+                    self.over = (1 << run) + bits.take(run);
+                    break;
+                }
+                (_, 1) if bits.take(1) == 1 => one,
+                (_, 1) => -one,
+                _ => return None,
+            };
+            k = more_bits(k..last + 1, run, one, block, bits);
+            if value != 0 {
+                if k > last {
+                    return None;
+                }
+                fill(block, k, value);
+            }
+            k += 1;
+        }
+        if self.over > 0 {
+            more_bits(k..last + 1, 64, one, block, bits);
+            self.over -= 1;
+        }
+        Some(())
+    }
+}
+
+/// A coefficient, number `k` in zigzag order.
+#[inline(always)]
+fn fill((filled, values): &mut Filled, k: usize, value: i16) {
+    values[usize::from(PLACES[k & 63])] = value;
+    *filled |= u64::from(value != 0) << (k & 63);
+}
+
+/// Goes over so many `zeros`, and over what else is on the way, of each of which there is
+/// the bit `one`; to the next zero, or the end.
+#[inline(always)]
+fn more_bits(
+    over: Range<usize>,
+    zeros: u32,
+    one: i16,
+    (filled, values): &mut Filled,
+    bits: &mut Bits<'_>,
+) -> usize {
+    let (mut k, mut zeros) = (over.start, zeros as usize);
+    while k < over.end {
+        let before = (*filled >> (k & 63)).trailing_zeros() as usize;
+        if before > zeros {
+            return over.end.min(k + zeros);
+        }
+        zeros -= before;
+        k += before;
+        if k >= over.end {
+            break;
+        }
+        let value = &mut values[usize::from(PLACES[k & 63])];
+        bits.refill();
+        if bits.take(1) == 1 && *value & one == 0 {
+            *value = value.wrapping_add(if *value > 0 { one } else { -one });
+        }
+        k += 1;
+    }
+    over.end
+}
+
+#[cfg(test)]
+mod tests {
+    use jpeg_encoder::SamplingFactor;
+
+    use super::super::tests::{file, pixels};
+    use super::*;
+    use crate::config::{Limits, Size};
+    use crate::decode::{Channels, Region};
+
+    /// What follows the marker of each scan, up to the next scan or the end.
+    fn scans(file: &[u8]) -> Vec<&[u8]> {
+        let starts = (0..file.len() - 1).filter(|&at| file[at..at + 2] == [0xff, 0xda]);
+        let starts: Vec<usize> = starts.chain([file.len() - 2]).collect();
+        starts.windows(2).map(|pair| &file[pair[0]..pair[1]]).collect()
+    }
+
+    #[test]
+    fn scans_in_passes_make_the_picture_that_one_scan_makes() {
+        use SamplingFactor::{F_1_1, F_1_2, F_2_1, F_2_2};
+        for (width, height) in [(1, 1), (3, 40), (8, 8), (33, 17), (61, 47)] {
+            let size = Size { width, height };
+            for sampling in [F_1_1, F_2_1, F_1_2, F_2_2] {
+                let together = file(size, sampling, |_| {});
+                for (count, restart) in [(3, 0), (10, 0), (30, 5)] {
+                    let passes = file(size, sampling, |encoder| {
+                        encoder.set_progressive_scans(count);
+                        encoder.set_restart_interval(restart);
+                    });
+                    for by in [1, 2, 4, 8] {
+                        for channels in [Channels::Rgb, Channels::Grey] {
+                            let same = pixels(&passes, by, channels, None)
+                                == pixels(&together, by, channels, None);
+                            assert!(same, "{size} {sampling:?} {count} {by} {channels:?}");
+                        }
+                    }
+                    let (left, top) = (width / 3, height / 2);
+                    let region = Region { left, top, width: width - left, height: height - top };
+                    let same = pixels(&passes, 1, Channels::Rgb, Some(region))
+                        == pixels(&together, 1, Channels::Rgb, Some(region));
+                    assert!(same, "{size} {sampling:?} {region:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_scan_that_is_cut_repeated_or_no_scan_is_no_picture() {
+        let file = file(Size { width: 61, height: 47 }, SamplingFactor::F_2_2, |encoder| {
+            encoder.set_progressive_scans(4);
+        });
+        let parts = scans(&file);
+        let head = &file[..parts[0].as_ptr().addr() - file.as_ptr().addr()];
+        let kind = |parts: &[&[u8]]| {
+            let file = [head, &parts.concat(), &[0xff, 0xd9]].concat();
+            let opened = super::super::open(&file, &Limits::default(), false);
+            let read = opened.and_then(|p| p.read(Channels::Rgb, &mut vec![0; 3 * 61 * 47]));
+            read.err().map(|cause| cause.kind())
+        };
+        assert_eq!(kind(&parts), None);
+        // The identifier of a scan's first component stands behind their number.
+        let of_first = parts.iter().copied().filter(|part| part[5] == parts[0][5]);
+        let of_first: Vec<&[u8]> = of_first.collect();
+        assert!(of_first.len() < parts.len() && of_first.iter().all(|part| part[4] == 1));
+        assert_eq!(kind(&of_first), Some(CauseKind::Truncated), "no colours");
+        for at in 0..parts.len() {
+            let mut other = parts.clone();
+            other.remove(at);
+            // The last coefficients may be missing: they are zero then.
+            let first = parts[at][2 + usize::from(parts[at][3]) - 3];
+            let expected = (usize::from(first) < SMOOTHED).then_some(CauseKind::Truncated);
+            assert_eq!(kind(&other), expected, "scan {at} missing");
+            let mut other = parts.clone();
+            other.insert(at, parts[at]);
+            assert_eq!(kind(&other), Some(CauseKind::Corrupt), "scan {at} twice");
+            let mut other = parts.clone();
+            other[at] = &parts[at][..parts[at].len() / 2];
+            assert_eq!(kind(&other), Some(CauseKind::Truncated), "half of scan {at}");
+            // Its band and bits are the last three of its header.
+            let length = usize::from(parts[at][3]);
+            let behind = 2 + length;
+            for (place, value) in [(3, 64), (2, 64), (1, 14), (1, 0x55)] {
+                let mut changed = parts[at].to_vec();
+                changed[behind - place] = value;
+                let mut other = parts.clone();
+                other[at] = &changed;
+                assert_eq!(kind(&other), Some(CauseKind::Corrupt), "scan {at}, {place}");
+            }
+        }
+    }
+}
