@@ -102,6 +102,7 @@ mod error;
 mod fence;
 mod linger;
 mod memory;
+mod regular;
 mod sync;
 mod unfinished;
 

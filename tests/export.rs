@@ -884,6 +884,20 @@ fn verify_finds_what_is_not_as_it_was_written() {
             let found = verify(&to).unwrap().problems;
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].problem.starts_with("it is missing"), "{found:?}");
+            // Nor is what has no length waited for.
+            #[cfg(unix)]
+            for name in [number("images"), manifest.to_owned(), export.to_owned()] {
+                fs::remove_file(to.join(&name)).ok();
+                let made = std::process::Command::new("mkfifo").arg(to.join(&name)).status();
+                assert!(made.unwrap().success());
+                let told = match verify(&to) {
+                    Ok(verified) => format!("{:?}", verified.problems),
+                    Err(error) => error.to_string(),
+                };
+                assert!(told.contains("it is not a regular file"), "{name}: {told}");
+                fs::remove_file(to.join(&name)).unwrap();
+                fs::write(to.join(&name), &whole[&name]).unwrap();
+            }
             fs::write(to.join(number("images")), &whole[&number("images")]).unwrap();
             fs::write(to.join("images-00009.npy"), "").unwrap();
             let found = verify(&to).unwrap().problems;

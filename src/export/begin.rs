@@ -1,7 +1,6 @@
 //! What is there when an export starts: nothing, a part of the same one, all of it, or
 //! another, which stays.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -16,6 +15,7 @@ use super::recipe::Recipe;
 use super::run::Exporting;
 use crate::config::Shard;
 use crate::error::{Error, Result};
+use crate::regular;
 
 /// Where an export stands.
 pub(super) enum Stand {
@@ -196,7 +196,7 @@ impl Place<'_> {
     fn changed_since(&self, index: &Index) -> Result<Option<String>> {
         let path = self.out.join(folder::MANIFEST);
         // What is missing is for `verify` to tell.
-        let Ok(file) = File::open(&path) else { return Ok(None) };
+        let Ok(file) = regular::open(&path) else { return Ok(None) };
         let mut lines = BufReader::with_capacity(1 << 16, file);
         let ours = self.recipe.shards().part(self.part);
         for shard in &index.shards {

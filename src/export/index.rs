@@ -1,6 +1,5 @@
 //! `export.json`: what an export is, and what it has.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use super::journal::Record;
 use super::npy::Rows;
 use super::recipe::Recipe;
 use crate::error::{Error, Result};
+use crate::regular;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Index {
@@ -77,7 +77,7 @@ impl Index {
     /// Of an export that has ended; `None` where there is none.
     pub(super) fn read(out: &Path) -> Result<Option<Self>> {
         let path = out.join(EXPORT);
-        let bytes = match fs::read(&path) {
+        let bytes = match regular::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             bytes => bytes.at(&path)?,
         };
@@ -114,7 +114,7 @@ impl Index {
 
     /// Whether there is an `export.json` that is an export's, of whatever version.
     pub(super) fn is_there(out: &Path) -> bool {
-        fs::read(out.join(EXPORT)).is_ok_and(|bytes| is_an_export(&bytes))
+        regular::read(&out.join(EXPORT)).is_ok_and(|bytes| is_an_export(&bytes))
     }
 
     pub(super) fn write(&self, out: &Path) -> Io<()> {

@@ -23,6 +23,7 @@ use super::recipe::Recipe;
 use crate::config::Shard;
 use crate::digest::{read_hex, write_hex};
 use crate::error::{Error, Result};
+use crate::regular;
 
 const PLAN: &str = "plan.json";
 
@@ -61,7 +62,7 @@ impl Journal {
     /// What the export was begun with; `None` where it was not.
     pub(super) fn recipe(&self) -> Result<Option<Recipe>> {
         let path = self.folder.join(PLAN);
-        let bytes = match fs::read(&path) {
+        let bytes = match regular::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             bytes => bytes.at(&path)?,
         };
@@ -176,7 +177,7 @@ impl Journal {
     /// there is none that can be read.
     pub(super) fn open(&self, shard: u64) -> Io<Option<(Record, BufReader<File>)>> {
         let path = self.folder.join(record_name(shard));
-        let mut file = BufReader::new(File::open(&path).at(&path)?);
+        let mut file = BufReader::new(regular::open(&path).at(&path)?);
         let mut line = String::new();
         file.read_line(&mut line).at(&path)?;
         let record = serde_json::from_str::<Record>(&line).ok();

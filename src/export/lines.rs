@@ -1,6 +1,5 @@
 //! Lines of a manifest beside the arrays of labels and targets.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use super::recipe::Recipe;
 use super::verify::{Look, Problem, problem};
 use crate::batch::NO_LABEL;
 use crate::error::Result;
+use crate::regular;
 
 /// What the manifest says, beside the arrays.
 pub(super) struct Saying<'a> {
@@ -27,7 +27,7 @@ impl Saying<'_> {
     pub(super) fn manifest(&self, claim: &Part) -> Vec<Problem> {
         let wrong = |what: String| vec![problem(MANIFEST, format!("{what}. {}", self.hint))];
         let path = self.out.join(MANIFEST);
-        let mut file = match File::open(&path) {
+        let mut file = match regular::open(&path) {
             Ok(file) => BufReader::new(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return wrong("it is missing".to_owned());
@@ -73,7 +73,7 @@ impl Saying<'_> {
             let (part, (_, rows)) = (shard.files.get(kind)?, arrays.get(kind)?);
             let path = self.out.join(&part.file);
             let path = if path.exists() { path } else { self.out.join(temporary(&part.file)) };
-            let mut file = File::open(path).ok()?;
+            let mut file = regular::open(&path).ok()?;
             let from = rows.file_bytes(shard.row);
             // Room is made for what is there, whatever is claimed.
             let claimed = shard.rows.checked_mul(rows.bytes())?;

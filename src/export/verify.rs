@@ -1,6 +1,5 @@
 //! Whether an export is what it says: files, headers, digests, manifest, counts.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -18,6 +17,7 @@ use super::npy::{HEADER, Hasher, Rows};
 use super::shards::numbered;
 use super::summary::replaced;
 use crate::error::{Error, Result};
+use crate::regular;
 
 /// What [`verify`] has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -236,7 +236,7 @@ impl Look<'_> {
             io::ErrorKind::UnexpectedEof => "it ends early".to_owned(),
             _ => format!("it cannot be read: {error}"),
         };
-        let mut file = File::open(path).map_err(unreadable)?;
+        let mut file = regular::open(path).map_err(unreadable)?;
         match self {
             Look::Header(rows, number) => {
                 let length = file.metadata().map_err(unreadable)?.len();

@@ -1,12 +1,13 @@
 //! One sample that is a file: its bytes, and what tells that it has changed.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Admission, Encoded, Fingerprint, ReadFuture, blocking, shortage};
 use crate::error::{Cause, CauseKind, Result};
+use crate::regular;
 
 /// Reads a file, in one visit to the blocking pool where the budget of encoded
 /// bytes has room at once.
@@ -39,18 +40,11 @@ enum Opened {
 /// Opens a file and, where the budget allows it at once, reads it in the same
 /// visit to the blocking pool.
 fn open(path: &Path, admission: &Admission) -> Result<Opened, Cause> {
-    let mut options = File::options();
-    options.read(true);
-    // A FIFO or a device in the tree must not hold the thread that opens it.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-    let mut file = options.open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a folder" } else { "not a regular file" };
-        return Err(Cause::new(CauseKind::Unsupported, format!("it is {what}")));
-    }
-    let bytes = metadata.len();
+    let mut file = regular::open(path).map_err(|error| match error.kind() {
+        ErrorKind::Unsupported => Cause::new(CauseKind::Unsupported, error.to_string()),
+        _ => error.into(),
+    })?;
+    let bytes = file.metadata()?.len();
     match admission.try_admit(bytes)? {
         Some(encoded) => fill(&mut file, encoded).map(Opened::Read),
         None => Ok(Opened::Waiting(file, bytes)),
