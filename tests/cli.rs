@@ -571,7 +571,24 @@ fn an_interrupted_bench_says_what_it_has() {
 /// there, and sends it a signal; the line, and what came of it.
 #[cfg(unix)]
 fn interrupted(arguments: &[&str], signal: &str) -> (String, Output) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_infeed"))
+    // Whatever these tests were started with.
+    let (first, output) = signalled("--default-signal=INT,TERM,HUP", arguments, signal);
+    assert_eq!(code(&output), 130);
+    assert!(stdout(&output).starts_with("interrupted; until then:"), "{}", stdout(&output));
+    (first, output)
+}
+
+/// The same of a command that `env` starts with this flag.
+#[cfg(unix)]
+fn signalled(start: &str, arguments: &[&str], signal: &str) -> (String, Output) {
+    let mut command = match cfg!(target_os = "linux") {
+        true => Command::new("env"),
+        false => Command::new(env!("CARGO_BIN_EXE_infeed")),
+    };
+    if cfg!(target_os = "linux") {
+        command.args([start, env!("CARGO_BIN_EXE_infeed")]);
+    }
+    let mut child = command
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -588,8 +605,6 @@ fn interrupted(arguments: &[&str], signal: &str) -> (String, Output) {
     assert!(kill.success());
     let output = child.wait_with_output().unwrap();
     drain.unwrap().join().unwrap();
-    assert_eq!(code(&output), 130);
-    assert!(stdout(&output).starts_with("interrupted; until then:"), "{}", stdout(&output));
     (first, output)
 }
 
@@ -618,6 +633,13 @@ fn an_interrupt_stops_cleanly_and_says_what_was_done() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let (_, output) = interrupted(&[&run[..], &["--epochs", "100000000"]].concat(), signal);
         assert!(stdout(&output).contains("images/s"));
+    }
+    // As `nohup` starts it.
+    if cfg!(target_os = "linux") {
+        let all = [&run[..], &["--epochs", "200"]].concat();
+        let (_, output) = signalled("--ignore-signal=HUP", &all, "-HUP");
+        assert_eq!(code(&output), 0, "{}", stdout(&output));
+        assert!(!stdout(&output).contains("interrupted"), "{}", stdout(&output));
     }
 }
 

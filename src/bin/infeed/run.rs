@@ -49,7 +49,7 @@ pub(crate) struct Streaming<T: Element> {
 }
 
 impl<T: Element> Streaming<T> {
-    pub(crate) fn start(loader: Loader<T>, source: String) -> Result<Self, ctrlc::Error> {
+    pub(crate) fn start(loader: Loader<T>, source: String) -> std::io::Result<Self> {
         let interrupt = Interrupt::install(Some(loader.stop_handle()))?;
         Ok(Streaming {
             loader,
