@@ -22,6 +22,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// All of one.
+#[cfg(feature = "export")]
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes)?;

@@ -581,19 +581,13 @@ fn interrupted(arguments: &[&str], signal: &str) -> (String, Output) {
 /// The same of a command that `env` starts with this flag.
 #[cfg(unix)]
 fn signalled(start: &str, arguments: &[&str], signal: &str) -> (String, Output) {
-    let mut command = match cfg!(target_os = "linux") {
-        true => Command::new("env"),
-        false => Command::new(env!("CARGO_BIN_EXE_infeed")),
-    };
+    let infeed = env!("CARGO_BIN_EXE_infeed");
+    let mut command = Command::new(if cfg!(target_os = "linux") { "env" } else { infeed });
     if cfg!(target_os = "linux") {
-        command.args([start, env!("CARGO_BIN_EXE_infeed")]);
+        command.args([start, infeed]);
     }
-    let mut child = command
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut first = String::new();
     log.read_line(&mut first).unwrap();
