@@ -2,7 +2,7 @@
 //! it, and a device may do anything.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 /// Opens a regular file for reading. Of anything else an error of kind
@@ -25,6 +25,6 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 #[cfg(feature = "export")]
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes)?;
+    io::Read::read_to_end(&mut open(path)?, &mut bytes)?;
     Ok(bytes)
 }
