@@ -72,12 +72,9 @@ fn row(preprocessor: &mut Preprocessor<u8>, path: &Path) -> Vec<u8> {
 }
 
 /// How far decoders of the same file may differ: lossless formats and JPEG not
-/// at all; the other lossy ones round in their transforms and interpolate colour
-/// their own way.
+/// at all; lossy WebP interpolates colour its own way.
 fn tolerance(name: &str) -> (u8, f64) {
     match name.rsplit('.').next() {
-        // OpenCV's conversion from inks truncates where this one rounds.
-        Some("jpg") if ["cmyk.jpg", "ycck.jpg"].contains(&name) => (4, 1.0),
         Some("webp") if name.starts_with("lossy") => (2, 0.1),
         _ => (0, 0.0),
     }

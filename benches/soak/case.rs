@@ -46,8 +46,8 @@ impl Case {
         let rank = draws.below(work.world.into()) as u32;
         let (speed, other) = (Speed::new(draws), Speed::new(draws));
         let way = match draws.below(64) {
-            // What is forgotten is leaked, so not too often.
-            0 if number < 500 || number.is_multiple_of(64) => Way::Forget,
+            // What is forgotten is leaked: early, so that it does not hide what else is.
+            0 if number < 500 => Way::Forget,
             0..3 => Way::Nothing,
             3..13 => Way::One,
             13..19 => Way::Several,

@@ -172,8 +172,7 @@ pub enum Grey {
     Only,
 }
 
-/// JPEG to libjpeg-turbo's pixels, or by zune-jpeg what has four components, or is
-/// progressive and not whole; BMP, GIF, PNG, PNM, TIFF and WebP by the `image` crate.
+/// JPEG to libjpeg-turbo's pixels, and those of inks to OpenCV's; BMP, GIF, PNG, PNM, TIFF and WebP by the `image` crate.
 /// The content decides which, whatever the file is called.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StandardDecoder {

@@ -9,9 +9,11 @@ use super::{Channels, Decode};
 use crate::config::Limits;
 
 /// Formats whose decoders have a choice: how to transform, upsample and convert.
-const PICTURES: [&[u8]; 3] = [
+const PICTURES: [&[u8]; 5] = [
     include_bytes!("../../tests/fixtures/encoded/420.jpg"),
     include_bytes!("../../tests/fixtures/encoded/422.jpg"),
+    include_bytes!("../../tests/fixtures/encoded/cmyk.jpg"),
+    include_bytes!("../../tests/fixtures/encoded/progressive.jpg"),
     include_bytes!("../../tests/fixtures/encoded/lossy.webp"),
 ];
 

@@ -196,7 +196,7 @@ impl Place<'_> {
     fn changed_since(&self, index: &Index) -> Result<Option<String>> {
         let path = self.out.join(folder::MANIFEST);
         // What is missing is for `verify` to tell.
-        let Ok(file) = regular::open(&path) else { return Ok(None) };
+        let Ok((file, _)) = regular::open(&path) else { return Ok(None) };
         let mut lines = BufReader::with_capacity(1 << 16, file);
         let ours = self.recipe.shards().part(self.part);
         for shard in &index.shards {

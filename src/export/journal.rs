@@ -177,7 +177,7 @@ impl Journal {
     /// there is none that can be read.
     pub(super) fn open(&self, shard: u64) -> Io<Option<(Record, BufReader<File>)>> {
         let path = self.folder.join(record_name(shard));
-        let mut file = BufReader::new(regular::open(&path).at(&path)?);
+        let mut file = BufReader::new(regular::open(&path).at(&path)?.0);
         let mut line = String::new();
         file.read_line(&mut line).at(&path)?;
         let record = serde_json::from_str::<Record>(&line).ok();

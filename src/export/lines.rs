@@ -28,7 +28,7 @@ impl Saying<'_> {
         let wrong = |what: String| vec![problem(MANIFEST, format!("{what}. {}", self.hint))];
         let path = self.out.join(MANIFEST);
         let mut file = match regular::open(&path) {
-            Ok(file) => BufReader::new(file),
+            Ok((file, _)) => BufReader::new(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return wrong("it is missing".to_owned());
             }
@@ -73,7 +73,7 @@ impl Saying<'_> {
             let (part, (_, rows)) = (shard.files.get(kind)?, arrays.get(kind)?);
             let path = self.out.join(&part.file);
             let path = if path.exists() { path } else { self.out.join(temporary(&part.file)) };
-            let mut file = regular::open(&path).ok()?;
+            let (mut file, _) = regular::open(&path).ok()?;
             let from = rows.file_bytes(shard.row);
             // Room is made for what is there, whatever is claimed.
             let claimed = shard.rows.checked_mul(rows.bytes())?;

@@ -114,3 +114,25 @@ fn of_lock(name: &str) -> Option<Shard> {
     let numbers = name.strip_prefix("part-")?.strip_suffix(".lock")?.split_once("-of-")?;
     Some(Shard { rank: numbers.0.parse().ok()?, world: numbers.1.parse().ok()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_soon_given_back_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part");
+        let open = || File::options().create(true).append(true).open(&path).unwrap();
+        let (held, other) = (open(), open());
+        assert!(!locked(&held, &path).unwrap());
+        assert!(locked(&other, &path).unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::park_timeout(Duration::from_millis(20));
+                drop(held);
+            });
+            assert!(!locked(&other, &path).unwrap());
+        });
+    }
+}

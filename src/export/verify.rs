@@ -236,7 +236,7 @@ impl Look<'_> {
             io::ErrorKind::UnexpectedEof => "it ends early".to_owned(),
             _ => format!("it cannot be read: {error}"),
         };
-        let mut file = regular::open(path).map_err(unreadable)?;
+        let (mut file, _) = regular::open(path).map_err(unreadable)?;
         match self {
             Look::Header(rows, number) => {
                 let length = file.metadata().map_err(unreadable)?.len();

@@ -1,7 +1,7 @@
 //! One sample that is a file: its bytes, and what tells that it has changed.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,11 +40,12 @@ enum Opened {
 /// Opens a file and, where the budget allows it at once, reads it in the same
 /// visit to the blocking pool.
 fn open(path: &Path, admission: &Admission) -> Result<Opened, Cause> {
-    let mut file = regular::open(path).map_err(|error| match error.kind() {
-        ErrorKind::Unsupported => Cause::new(CauseKind::Unsupported, error.to_string()),
-        _ => error.into(),
-    })?;
-    let bytes = file.metadata()?.len();
+    let (mut file, metadata) =
+        regular::open(path).map_err(|error| match regular::is_none(&error) {
+            true => Cause::new(CauseKind::Unsupported, error.to_string()),
+            false => error.into(),
+        })?;
+    let bytes = metadata.len();
     match admission.try_admit(bytes)? {
         Some(encoded) => fill(&mut file, encoded).map(Opened::Read),
         None => Ok(Opened::Waiting(file, bytes)),

@@ -310,6 +310,7 @@ mod tests {
         #[test]
         fn every_name_survives(bytes in prop::collection::vec(1_u8.., 1..40)) {
             let path = path_of(bytes).unwrap();
+            prop_assume!(path != Path::new("."), "a folder's own name is no file's");
             let mut text = b"# cause\n".to_vec();
             write_path(&mut text, &path).unwrap();
             prop_assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 2);

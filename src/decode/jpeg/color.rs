@@ -76,3 +76,19 @@ pub(super) fn rgb<const N: usize>([luma, cb, cr]: [&[u8]; 3], to: &mut [[u8; N];
         *green = level(y - cr + (sum >> 16) as i16);
     }
 }
+
+/// What inks take away of white, lines of each.
+pub(super) fn opposites<const N: usize>(inks: [&[u8]; 3], to: &mut [[u8; N]; 3]) {
+    for (to, ink) in to.iter_mut().zip(inks) {
+        to.iter_mut().zip(ink).for_each(|(to, ink)| *to = 255 - ink);
+    }
+}
+
+/// Takes that away of what black leaves, with OpenCV's arithmetic.
+pub(super) fn darkened<const N: usize>(black: &[u8], levels: &mut [[u8; N]; 3]) {
+    for levels in levels {
+        for (level, &black) in levels.iter_mut().zip(black) {
+            *level = black - ((u16::from(*level) * u16::from(black)) >> 8) as u8;
+        }
+    }
+}

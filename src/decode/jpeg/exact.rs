@@ -36,7 +36,8 @@ impl<'a> Exact<'a> {
         let header = &self.header;
         let planes = header.components.iter().map(|component| Plane::bytes(header, component));
         let (width, lines) = (header.size().0, header.side * header.factors.1 + 1);
-        [planes.sum(), 3 * width, lines * width * channels.count()]
+        let at_once = header.components.len().max(3);
+        [planes.sum(), at_once * width, lines * width * channels.count()]
     }
 }
 
@@ -54,7 +55,7 @@ impl Picture for Exact<'_> {
         match self.header.color {
             Color::Grey => Grey::Only,
             Color::YCbCr => Grey::Apart,
-            Color::Rgb => Grey::No,
+            Color::Rgb | Color::Cmyk | Color::Ycck => Grey::No,
         }
     }
 
@@ -206,7 +207,7 @@ impl<'h, 'm> Reader<'h, 'm> {
             Channels::Grey => 1,
         };
         let source = match header.progressive {
-            true => Source::Kept(Kept::read(header, isa)?),
+            true => Source::Kept(Kept::read(header, isa, !picture.complete)?),
             false => Source::Scans(Lane::all(header, !picture.complete)?),
         };
         Ok(Reader { source, planes, used, samples: Samples::new(samples, isa) })
@@ -235,7 +236,7 @@ impl<'h, 'm> Reader<'h, 'm> {
         planes[..*used].iter().for_each(|plane| plane.keep_last_line(samples));
     }
 
-    /// Line `y` of these columns, as pixels; `lines` are for three lines of samples.
+    /// Line `y` of these columns, as pixels; `lines` are for a line of each plane.
     fn line(
         &self,
         color: Color,
@@ -252,8 +253,8 @@ impl<'h, 'm> Reader<'h, 'm> {
             to.copy_from_slice(line);
             return;
         }
-        let mut found: [&[u8]; 3] = [&[]; 3];
-        let spare = lines.len() / 3;
+        let mut found: [&[u8]; 4] = [&[]; 4];
+        let spare = lines.len() / planes.len().max(3);
         for ((found, plane), line) in found.iter_mut().zip(planes).zip(lines.chunks_mut(spare)) {
             let columns = columns.clone();
             *found = plane.line(y, unit_row, columns, &self.samples, &mut line[..width]);
@@ -261,8 +262,10 @@ impl<'h, 'm> Reader<'h, 'm> {
         let isa = self.samples.isa();
         match (color, found) {
             (Color::Grey, [grey, ..]) => interleave(isa, [grey; 3], to),
-            (Color::Rgb, planes) => interleave(isa, planes, to),
-            (Color::YCbCr, planes) => kernel::rgb(isa, planes, to),
+            (Color::Rgb, [r, g, b, _]) => interleave(isa, [r, g, b], to),
+            (Color::YCbCr, [y, cb, cr, _]) => kernel::rgb(isa, [y, cb, cr], to),
+            (Color::Cmyk, planes) => kernel::cmyk(isa, planes, to),
+            (Color::Ycck, planes) => kernel::ycck(isa, planes, to),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What a file says beside its image data (ITU-T T.81, annex B), as far as this decoder
-//! takes it: Huffman-coded scans, 8 bits, one or three components.
+//! takes it: Huffman-coded scans, 8 bits, one, three or four components.
 
 use super::block::{Block, by_rows};
 use super::huffman::Code;
 use super::markers::{APP0, APP1, APP14, DHT, DQT, DRI, Found, SOS, Segment, Segments};
+use super::usual::usual;
+use crate::error::{Cause, CauseKind};
 
 /// A picture that this decoder takes.
 #[derive(Debug)]
@@ -72,6 +74,10 @@ pub(super) enum Color {
     Grey,
     YCbCr,
     Rgb,
+    /// Inks, each as what it leaves of white.
+    Cmyk,
+    /// The same, but for the black one stored as the YCbCr of their opposites.
+    Ycck,
 }
 
 /// Of the frame's segment: size, and identifier, factors and table of each component.
@@ -84,8 +90,8 @@ struct Frame<'a> {
 
 impl<'a> Header<'a> {
     /// Of a file up to the scan that has the last of the components, or of all scans of a
-    /// progressive one; `None` when this decoder does not take it.
-    pub(super) fn of(file: &'a [u8]) -> Option<Self> {
+    /// progressive one.
+    pub(super) fn of(file: &'a [u8]) -> Result<Self, Cause> {
         let mut quantisers = [None; 4];
         let mut codes = [[None; 4]; 2];
         let (mut frame, mut restart_interval) = (None, 0);
@@ -93,18 +99,23 @@ impl<'a> Header<'a> {
         let (mut known, mut scans) = (Vec::new(), Vec::new());
         for found in Segments::of(file) {
             let Found::Segment(Segment { marker, body, at }) = found else { break };
+            let wrong = |what: &str| corrupt(format!("{what} that contradicts itself"));
             match marker {
-                DQT => read_quantisers(body, &mut quantisers)?,
-                DHT => read_codes(body, &mut codes)?,
-                DRI => restart_interval = u32::from(u16::from_be_bytes(*body.first_chunk()?)),
+                DQT => read_quantisers(body, &mut quantisers)
+                    .ok_or_else(|| wrong("a quantisation table"))?,
+                DHT => read_codes(body, &mut codes).ok_or_else(|| wrong("a Huffman table"))?,
+                DRI => {
+                    let interval = body.first_chunk().ok_or_else(|| wrong("a restart interval"))?;
+                    restart_interval = u32::from(u16::from_be_bytes(*interval));
+                }
                 0xc0..=0xc2 if frame.is_none() => {
                     let read = read_frame(body, marker == 0xc2)?;
                     known.resize(read.components.len(), None);
                     frame = Some(read);
                 }
-                0xc0..=0xcf => return None,
+                0xc0..=0xcf => return Err(corrupt("a second frame")),
                 SOS => {
-                    let frame = frame.as_ref()?;
+                    let frame = frame.as_ref().ok_or_else(|| corrupt("a scan before its frame"))?;
                     let (members, band) = read_scan(frame, body, &codes)?;
                     for member in &members {
                         let component = &mut known[member.number];
@@ -112,7 +123,7 @@ impl<'a> Header<'a> {
                         if component.is_none() {
                             *component = Some(frame.component(member.number, &quantisers)?);
                         } else if !frame.progressive {
-                            return None;
+                            return Err(corrupt("two scans of one component"));
                         }
                     }
                     let data = &file[at + body.len()..];
@@ -130,37 +141,48 @@ impl<'a> Header<'a> {
                 _ => {}
             }
         }
-        let frame = frame?;
+        let frame = frame.ok_or_else(|| corrupt("no frame"))?;
         let component = |(number, known): (usize, Option<Component>)| match known {
-            // Some scans may be missing.
+            Some(component) => Ok(component),
+            // Of which scans are missing is told later.
             None if frame.progressive => frame.component(number, &quantisers),
-            known => known,
+            None => {
+                Err(Cause::new(CauseKind::Truncated, "a JPEG without a scan for each component"))
+            }
         };
         let components = known.into_iter().enumerate().map(component);
-        let components = components.collect::<Option<Vec<_>>>()?;
-        let most = |of: fn(&Component) -> usize| components.iter().map(of).max();
+        let components = components.collect::<Result<Vec<_>, _>>()?;
+        let most = |of: fn(&Component) -> usize| components.iter().map(of).max().unwrap_or(1);
         let header = Header {
             width: frame.width,
             height: frame.height,
             side: 8,
-            color: color(&frame, jfif, adobe)?,
-            factors: (most(|c| c.h)?, most(|c| c.v)?),
+            color: color(&frame, jfif, adobe),
+            factors: (most(|c| c.h), most(|c| c.v)),
             components,
             exif,
             progressive: frame.progressive,
             scans,
         };
-        header.is_taken().then_some(header)
+        header.check_factors()?;
+        Ok(header)
     }
 
     /// Whole multiples, and units of at most ten blocks (B.2.3).
-    fn is_taken(&self) -> bool {
+    fn check_factors(&self) -> Result<(), Cause> {
         let (h, v) = self.factors;
-        let blocks = |number: usize| self.components[number].h * self.components[number].v;
+        if !self.components.iter().all(|c| h % c.h == 0 && v % c.v == 0) {
+            let message = "a JPEG with sampling factors that are no whole parts of the largest";
+            return Err(Cause::new(CauseKind::Unsupported, message));
+        }
+        let blocks = |m: &Member<'_>| self.components[m.number].h * self.components[m.number].v;
         let fit = |Scan { members, .. }: &Scan<'_>| {
-            members.len() == 1 || members.iter().map(|m| blocks(m.number)).sum::<usize>() <= 10
+            members.len() == 1 || members.iter().map(blocks).sum::<usize>() <= 10
         };
-        self.scans.iter().all(fit) && self.components.iter().all(|c| h % c.h == 0 && v % c.v == 0)
+        match self.scans.iter().all(fit) {
+            true => Ok(()),
+            false => Err(corrupt("a scan of more than ten blocks in a unit")),
+        }
     }
 
     /// Has each of the picture's sides come divided by 2, 4 or 8. A component of fewer
@@ -251,63 +273,86 @@ fn read_codes<'a>(mut body: &'a [u8], to: &mut [[Option<Code<'a>>; 4]; 2]) -> Op
 }
 
 /// B.2.2.
-fn read_frame(body: &[u8], progressive: bool) -> Option<Frame<'_>> {
-    let [8, h1, h0, w1, w0, count, rest @ ..] = body else { return None };
-    let components = rest.as_chunks::<3>().0.get(..usize::from(*count))?;
+fn read_frame(body: &[u8], progressive: bool) -> Result<Frame<'_>, Cause> {
+    let [8, h1, h0, w1, w0, count, rest @ ..] = body else {
+        return Err(corrupt("a frame that is too short"));
+    };
+    let components = rest.as_chunks::<3>().0.get(..usize::from(*count));
+    let components = components.ok_or_else(|| corrupt("a frame that is too short"))?;
+    if !matches!(count, 1 | 3 | 4) {
+        let message = format!("a JPEG of {count} components; 1, 3 or 4 are read");
+        return Err(Cause::new(CauseKind::Unsupported, message));
+    }
+    let factors = |c: &[u8; 3]| (1..=4).contains(&(c[1] >> 4)) && (1..=4).contains(&(c[1] & 15));
+    if !components.iter().all(factors) {
+        return Err(corrupt("sampling factors that are not 1 to 4"));
+    }
     let side = |high: u8, low: u8| usize::from(u16::from_be_bytes([high, low]));
     let (width, height) = (side(*w1, *w0), side(*h1, *h0));
-    let taken = matches!(count, 1 | 3) && width > 0 && height > 0;
-    let factors = |c: &[u8; 3]| (1..=4).contains(&(c[1] >> 4)) && (1..=4).contains(&(c[1] & 15));
-    let frame = Frame { width, height, progressive, components };
-    (taken && components.iter().all(factors)).then_some(frame)
+    Ok(Frame { width, height, progressive, components })
 }
 
 /// As libjpeg guesses: JFIF is YCbCr, Adobe says what it is, and else the components'
 /// names do.
-fn color(frame: &Frame<'_>, jfif: bool, adobe: Option<u8>) -> Option<Color> {
-    match *frame.components {
-        [_] => Some(Color::Grey),
-        _ if jfif => Some(Color::YCbCr),
-        [[r, ..], [g, ..], [b, ..]] => match adobe {
-            Some(0) => Some(Color::Rgb),
-            None if [r, g, b] == *b"RGB" => Some(Color::Rgb),
-            _ => Some(Color::YCbCr),
-        },
-        _ => None,
+fn color(frame: &Frame<'_>, jfif: bool, adobe: Option<u8>) -> Color {
+    let names: Vec<u8> = frame.components.iter().map(|&[name, ..]| name).collect();
+    match (names.len(), adobe) {
+        (1, _) => Color::Grey,
+        (4, None | Some(0)) => Color::Cmyk,
+        (4, _) => Color::Ycck,
+        _ if jfif => Color::YCbCr,
+        (_, Some(0)) => Color::Rgb,
+        (_, None) if names == b"RGB" => Color::Rgb,
+        _ => Color::YCbCr,
     }
 }
 
 impl Frame<'_> {
-    fn component(&self, number: usize, quantisers: &[Option<Block>; 4]) -> Option<Component> {
+    fn component(
+        &self,
+        number: usize,
+        quantisers: &[Option<Block>; 4],
+    ) -> Result<Component, Cause> {
         let [_, factors, table] = self.components[number];
         // Of a picture of a single component a unit is a block, whatever its factors
         // (A.2.2).
         let alone = self.components.len() == 1;
         let (h, v) = if alone { (1, 1) } else { (factors >> 4, factors & 15) };
-        let quantisers = (*quantisers.get(usize::from(table))?)?;
-        Some(Component { h: h.into(), v: v.into(), side: 8, quantisers })
+        let quantisers = quantisers.get(usize::from(table)).copied().flatten();
+        let quantisers = quantisers.ok_or_else(|| corrupt("a quantisation table is missing"))?;
+        Ok(Component { h: h.into(), v: v.into(), side: 8, quantisers })
     }
 }
 
-/// B.2.3: components in the frame's order. A sequential scan has codes for each of them.
+/// B.2.3. Where a sequential scan's code is missing, it is the usual one.
 fn read_scan<'a>(
     frame: &Frame<'_>,
     body: &[u8],
     codes: &[[Option<Code<'a>>; 4]; 2],
-) -> Option<(Vec<Member<'a>>, Band)> {
-    let (&count, rest) = body.split_first()?;
-    let (chosen, rest) = rest.split_at_checked(2 * usize::from(count))?;
-    let code = |class: usize, number: u8| *codes[class].get(usize::from(number))?;
-    let member = |&[id, tables]: &[u8; 2]| {
-        let number = frame.components.iter().position(|&[other, ..]| other == id)?;
-        let (dc, ac) = (code(0, tables >> 4), code(1, tables & 15));
-        let there = frame.progressive || dc.is_some() && ac.is_some();
-        there.then_some(Member { number, dc, ac })
-    };
-    let members: Vec<_> = chosen.as_chunks::<2>().0.iter().map(member).collect::<Option<_>>()?;
-    let in_order = members.is_sorted_by(|a, b| a.number < b.number);
-    let &[first, last, bits] = rest.first_chunk()?;
+) -> Result<(Vec<Member<'a>>, Band), Cause> {
+    let short = || corrupt("a scan's header that is too short");
+    let (&count, rest) = body.split_first().ok_or_else(short)?;
+    let (chosen, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(short)?;
+    let &[first, last, bits] = rest.first_chunk().ok_or_else(short)?;
+    let mut members: Vec<Member<'a>> = Vec::with_capacity(frame.components.len());
+    for &[id, tables] in chosen.as_chunks::<2>().0 {
+        let number = frame.components.iter().position(|&[other, ..]| other == id);
+        let number = number.filter(|number| members.iter().all(|member| member.number != *number));
+        let number = number.ok_or_else(|| corrupt("a scan of a component that is not there"))?;
+        let code = |class: usize, table: u8| {
+            let table = usize::from(table);
+            let usual = if frame.progressive { None } else { usual(class, table) };
+            codes[class].get(table).copied().flatten().or(usual)
+        };
+        members.push(Member { number, dc: code(0, tables >> 4), ac: code(1, tables & 15) });
+    }
+    if members.is_empty() {
+        return Err(corrupt("a scan of nothing"));
+    }
     let (high, low) = (u32::from(bits >> 4), u32::from(bits & 15));
-    let band = Band { first: first.into(), last: last.into(), high, low };
-    (in_order && !members.is_empty()).then_some((members, band))
+    Ok((members, Band { first: first.into(), last: last.into(), high, low }))
+}
+
+fn corrupt(message: impl Into<String>) -> Cause {
+    Cause::new(CauseKind::Corrupt, message.into())
 }

@@ -69,16 +69,43 @@ pub(super) fn double_between(isa: Isa, near: &[u8], far: &[u8], to: &mut [u8]) {
     compiled!(isa, color::double_between(near, far, to));
 }
 
+/// Pixels whose colours are computed at once.
+const CHUNK: usize = 128;
+
 /// A row of YCbCr to RGB, `[pixel, 3]`; see [`color::rgb`].
 pub(super) fn rgb(isa: Isa, planes: [&[u8]; 3], to: &mut [u8]) {
-    const CHUNK: usize = 128;
+    in_chunks(isa, planes, to, |planes, levels| compiled!(isa, color::rgb(planes, levels)));
+}
+
+/// A row of inks to RGB; see [`color::opposites`] and [`color::darkened`].
+pub(super) fn cmyk(isa: Isa, planes: [&[u8]; 4], to: &mut [u8]) {
+    in_chunks(isa, planes, to, |[c, m, y, k], levels| {
+        color::opposites([c, m, y], levels);
+        color::darkened(k, levels);
+    });
+}
+
+/// The same of YCbCr, which are those of the inks' opposites, and black.
+pub(super) fn ycck(isa: Isa, planes: [&[u8]; 4], to: &mut [u8]) {
+    in_chunks(isa, planes, to, |[y, cb, cr, k], levels| {
+        compiled!(isa, color::rgb([y, cb, cr], levels));
+        color::darkened(k, levels);
+    });
+}
+
+#[inline(always)]
+fn in_chunks<const N: usize>(
+    isa: Isa,
+    planes: [&[u8]; N],
+    to: &mut [u8],
+    made: impl Fn([&[u8]; N], &mut [[u8; CHUNK]; 3]),
+) {
     let (mut levels, width) = ([[0; CHUNK]; 3], to.len() / 3);
     let len = CHUNK.min(width);
     for at in (0..width).step_by(CHUNK) {
         // The last one begins earlier, that it may be as long.
         let at = at.min(width - len);
-        let planes = planes.map(|plane| &plane[at..at + len]);
-        compiled!(isa, color::rgb(planes, &mut levels));
+        made(planes.map(|plane| &plane[at..at + len]), &mut levels);
         let levels = levels.each_ref().map(|levels| &levels[..len]);
         interleave(isa, levels, &mut to[3 * at..3 * (at + len)]);
     }

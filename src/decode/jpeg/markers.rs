@@ -10,16 +10,8 @@
 pub(super) struct Survey {
     /// The first start-of-frame segment.
     pub(super) frame: Option<Frame>,
-    /// Components in the first scan, 0 when there is no scan.
-    pub(super) first_scan_components: u8,
     /// Scans, counted up to the end of the image or of the file.
     pub(super) scans: u32,
-    /// Bytes up to the first scan's data.
-    pub(super) header_bytes: usize,
-    /// Adobe's colour transform from the APP14 segment: 0 none, 1 YCbCr, 2 YCCK.
-    pub(super) adobe_transform: Option<u8>,
-    /// Where component identifiers stand, in the frame and in every scan.
-    pub(super) identifiers: Vec<usize>,
     /// Bytes up to the segment that the file ends in, or all bytes.
     pub(super) usable_bytes: usize,
     /// Whether the end-of-image marker is there.
@@ -127,7 +119,7 @@ impl Survey {
     fn walk(file: &[u8], to_frame: bool) -> Survey {
         let mut survey = Survey { usable_bytes: file.len(), ..Survey::default() };
         for found in Segments::of(file) {
-            let Segment { marker, body, at } = match found {
+            let Segment { marker, body, .. } = match found {
                 Found::Segment(segment) => segment,
                 Found::End => {
                     survey.complete = true;
@@ -141,25 +133,19 @@ impl Survey {
             match marker {
                 // DHT, JPG and DAC share the range of the frames.
                 0xc0..=0xcf if !matches!(marker, DHT | 0xc8 | 0xcc) => {
-                    survey.see_frame(marker & 15, body, at);
+                    survey.see_frame(marker & 15, body);
                 }
-                APP14 if body.len() >= 12 && body.starts_with(b"Adobe") => {
-                    survey.adobe_transform = Some(body[11]);
-                }
-                SOS => survey.see_scan(body, at),
+                SOS if !body.is_empty() => survey.scans = survey.scans.saturating_add(1),
                 _ => {}
             }
             if to_frame && survey.frame.is_some() {
                 break;
             }
-            if marker == SOS && survey.scans == 1 {
-                survey.header_bytes = at + body.len();
-            }
         }
         survey
     }
 
-    fn see_frame(&mut self, process: u8, body: &[u8], at: usize) {
+    fn see_frame(&mut self, process: u8, body: &[u8]) {
         let [precision, h1, h0, w1, w0, count, rest @ ..] = body else {
             return;
         };
@@ -168,7 +154,6 @@ impl Survey {
         }
         let components = rest.as_chunks::<3>().0;
         let count = components.len().min(usize::from(*count));
-        self.identifiers.extend((0..count).map(|i| at + 6 + 3 * i));
         self.frame = Some(Frame {
             process,
             precision: *precision,
@@ -179,39 +164,6 @@ impl Survey {
                 .map(|&[id, factors, _]| (id, factors >> 4, factors & 15))
                 .collect(),
         });
-    }
-
-    fn see_scan(&mut self, body: &[u8], at: usize) {
-        let Some((&count, rest)) = body.split_first() else {
-            return;
-        };
-        self.scans = self.scans.saturating_add(1);
-        if self.scans == 1 {
-            self.first_scan_components = count;
-        }
-        // A file may hold millions of scans; only those that can matter are kept.
-        if self.scans <= 256 {
-            let count = usize::from(count).min(rest.len() / 2);
-            self.identifiers.extend((0..count).map(|i| at + 1 + 2 * i));
-        }
-    }
-}
-
-impl Frame {
-    /// Width and height in blocks of 8 x 8 pixels that the component at `index`
-    /// takes, padded to whole units; `None` with a sampling factor of zero.
-    pub(super) fn blocks(&self, index: usize) -> Option<(u64, u64)> {
-        let (h_max, v_max) = self.factors();
-        let &(_, h, v) = self.components.get(index)?;
-        let units = |side: u16, factor: u8| u64::from(side).div_ceil(8 * u64::from(factor));
-        (h > 0 && v > 0).then(|| {
-            (units(self.width, h_max) * u64::from(h), units(self.height, v_max) * u64::from(v))
-        })
-    }
-
-    /// The largest sampling factors, horizontal and vertical, at least 1.
-    pub(super) fn factors(&self) -> (u8, u8) {
-        self.components.iter().fold((1, 1), |(h, v), c| (h.max(c.1), v.max(c.2)))
     }
 }
 
@@ -265,11 +217,9 @@ mod tests {
     fn stuffing_restarts_and_fill_do_not_end_a_scan() {
         let survey = Survey::of(&file(&[1, 0xff, 0, 2, 0xff, 0xd3, 3, 0xff, 0xff, 0xd9, 9, 9]));
         assert!(survey.complete);
-        assert_eq!((survey.scans, survey.first_scan_components), (1, 1));
+        assert_eq!(survey.scans, 1);
         let frame = survey.frame.unwrap();
         assert_eq!((frame.process, frame.width, frame.height), (0, 8, 16));
-        assert_eq!(frame.blocks(0), Some((1, 2)));
-        assert_eq!(survey.identifiers, [12, 20]);
     }
 
     #[test]

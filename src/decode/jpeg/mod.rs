@@ -1,13 +1,14 @@
 //! JPEG (ITU-T T.81): baseline, extended sequential and progressive files by a decoder
-//! made for loading, to libjpeg-turbo's pixels; what it does not take by a library. A *unit*
+//! made for loading, to libjpeg-turbo's pixels. A *unit*
 //! is what T.81 calls an MCU: a block or a few of each component, for the same pixels.
 //!
 //! ```text
 //! markers.rs   the segments of a file: is it whole, how many scans
-//! header.rs    what stands beside the image data, if it is taken here
+//! header.rs    what stands beside the image data
 //! bits.rs      the bits of a scan
 //! block.rs     a block's coefficients: where each goes, times what
 //! huffman.rs   bits -> coefficients of a block
+//! usual.rs     codes for a file without
 //! cache.rs     tables of codes, kept between files
 //! idct.rs      coefficients -> samples of a block
 //! color.rs     samples -> upsampled -> pixels
@@ -17,7 +18,6 @@
 //! symbols.rs   codes as progressive files use them
 //! progressive.rs   their scans
 //! exact.rs     the picture, one row of units after the other
-//! library.rs   zune-jpeg for the rest
 //! ```
 
 #[cfg(target_arch = "x86_64")]
@@ -31,7 +31,6 @@ mod header;
 mod huffman;
 mod idct;
 mod kernel;
-mod library;
 pub(super) mod markers;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -41,6 +40,7 @@ mod scans;
 mod symbols;
 #[cfg(test)]
 mod tests;
+mod usual;
 
 use super::{Orientation, Picture, check_size};
 use crate::config::{Limits, Size};
@@ -48,7 +48,6 @@ use crate::error::{Cause, CauseKind};
 
 use exact::Exact;
 use header::Header;
-use library::Library;
 use markers::{Frame, Survey};
 
 /// Reads what comes before the pixels.
@@ -63,47 +62,25 @@ pub(super) fn open<'a>(
     };
     check_process(frame)?;
     check_size(Size { width: frame.width.into(), height: frame.height.into() }, limits)?;
-    check_scans(&survey, frame, limits)?;
+    if survey.scans > limits.max_scans {
+        let over = format!("{} scans, max_scans is {}", survey.scans, limits.max_scans);
+        return Err(Cause::new(CauseKind::Limit, over));
+    }
     if survey.scans == 0 || !survey.complete && !allow_truncated {
         return Err(headless(&survey));
     }
-    if let Some(header) = Header::of(&encoded[..survey.usable_bytes]) {
-        // Of several scans, which one ended early cannot be seen in the file.
-        let all = survey.complete && survey.scans as usize == header.scans.len();
-        let taken = match header.progressive {
-            true => all && is_whole(&header, allow_truncated)?,
-            false => all || header.scans.len() == 1,
-        };
-        if taken {
-            return Ok(Box::new(Exact::new(header, survey.complete)));
-        }
+    let header = Header::of(&encoded[..survey.usable_bytes])?;
+    if header.progressive {
+        progressive::check(&header, allow_truncated)?;
+    } else if header.scans.len() < survey.scans as usize {
+        let message = "a scan follows those that hold the whole picture";
+        return Err(Cause::new(CauseKind::Corrupt, message));
+    } else if header.scans.len() > 1 && !survey.complete {
+        // Which one ended early cannot be seen in the file.
+        let message = "a JPEG that ends early, and with several scans cannot be read in part";
+        return Err(Cause::new(CauseKind::Truncated, message));
     }
-    // zune-jpeg makes another picture of these without a word.
-    let count = frame.components.len();
-    if frame.process != 2 && usize::from(survey.first_scan_components) < count {
-        let (kind, what) = match survey.complete {
-            false => (CauseKind::Truncated, "that ends early, and cannot be read in part"),
-            true if count > 3 => {
-                (CauseKind::Unsupported, "that has four; progressive ones are read")
-            }
-            true => (CauseKind::Corrupt, "of which some is missing, repeated or no code"),
-        };
-        let message = format!("a sequential JPEG with scans for some of its components, {what}");
-        return Err(Cause::new(kind, message));
-    }
-    Ok(Box::new(Library::open(encoded, &survey, frame, limits)?))
-}
-
-/// Whether the scans of a progressive file bring what a picture needs; an error if not, and
-/// that is not allowed.
-fn is_whole(header: &Header<'_>, allow_truncated: bool) -> Result<bool, Cause> {
-    match progressive::is_whole(header)? {
-        false if !allow_truncated => {
-            let message = "a progressive JPEG of which some scans are missing";
-            Err(Cause::new(CauseKind::Truncated, message))
-        }
-        whole => Ok(whole),
-    }
+    Ok(Box::new(Exact::new(header, survey.complete)))
 }
 
 /// How EXIF says to turn a picture.
@@ -139,18 +116,4 @@ fn check_process(frame: &Frame) -> Result<(), Cause> {
         _ => "a hierarchical JPEG; baseline and progressive are read".to_owned(),
     };
     Err(Cause::new(CauseKind::Unsupported, kind))
-}
-
-fn check_scans(survey: &Survey, frame: &Frame, limits: &Limits) -> Result<(), Cause> {
-    if survey.scans > limits.max_scans {
-        let over = format!("{} scans, max_scans is {}", survey.scans, limits.max_scans);
-        return Err(Cause::new(CauseKind::Limit, over));
-    }
-    // The decoder would stop at the second scan, with rows unwritten.
-    let all_in_first = usize::from(survey.first_scan_components) == frame.components.len();
-    if frame.process != 2 && all_in_first && survey.scans > 1 {
-        let message = "a second scan follows one that should hold the whole picture";
-        return Err(Cause::new(CauseKind::Corrupt, message));
-    }
-    Ok(())
 }

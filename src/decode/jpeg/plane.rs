@@ -7,7 +7,6 @@ use super::bits::Bits;
 use super::block::{Block, Coefficients, Room};
 use super::header::{Component, Header};
 use super::kernel::{self, compiled};
-use super::progressive::Filled;
 use super::scans::Coder;
 use super::{color, idct};
 use crate::transform::Isa;
@@ -137,18 +136,17 @@ impl<'h> Plane<'h> {
     }
 
     /// The block in this column and line of a row of units, of which the coefficients are
-    /// known.
+    /// known, the `last` one in zigzag order.
     pub(super) fn kept_block(
         &self,
         (column, line): (usize, usize),
-        (filled, kept): &Filled,
+        kept: &Block,
+        last: u32,
         samples: &mut Samples<'h, '_>,
     ) {
         let Component { side, quantisers, .. } = self.component;
         let at = self.start + (1 + line * side) * self.stride + column * side;
         samples.block()[..64].copy_from_slice(kept);
-        // The first one is there, be it zero.
-        let last = (filled | 1).ilog2();
         samples.take(last, quantisers, at, self.stride, *side);
     }
 

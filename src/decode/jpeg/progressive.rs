@@ -18,8 +18,9 @@ use crate::transform::Isa;
 /// The coefficients that libjpeg makes up where bits of them are missing.
 const SMOOTHED: usize = 10;
 
-/// Whether the scans bring all bits of these; others are zero where they are missing.
-pub(super) fn is_whole(header: &Header<'_>) -> Result<bool, Cause> {
+/// An error where the scans bring not all bits of these, but for `allow_truncated`, or where
+/// they bring bits out of turn. Others are zero where they are missing.
+pub(super) fn check(header: &Header<'_>, allow_truncated: bool) -> Result<(), Cause> {
     let corrupt = |message| Err(Cause::new(CauseKind::Corrupt, message));
     // Of each component and coefficient, the lowest bit that is there.
     let mut lowest = vec![[None; 64]; header.components.len()];
@@ -41,16 +42,22 @@ pub(super) fn is_whole(header: &Header<'_>) -> Result<bool, Cause> {
         }
     }
     let whole = |lowest: &[_; 64]| lowest[..SMOOTHED].iter().all(|lowest| *lowest == Some(0));
-    Ok(lowest.iter().all(whole))
+    if !allow_truncated && !lowest.iter().all(whole) {
+        let message = "a progressive JPEG of which some scans are missing";
+        return Err(Cause::new(CauseKind::Truncated, message));
+    }
+    Ok(())
 }
 
-/// Which coefficients of a block are not zero, from the lowest bit on in zigzag order; and
-/// they, row by row.
-pub(super) type Filled = (u64, Block);
+/// A block, and which of its AC coefficients are not zero: from the lowest bit on, in
+/// zigzag order.
+type Filled<'k> = (&'k mut u64, &'k mut Block);
 
 /// The coefficients of all components.
 pub(super) struct Kept {
-    blocks: Vec<Filled>,
+    blocks: Vec<Block>,
+    /// Apart from them: a scan that has nothing of most blocks looks at no more.
+    filled: Vec<u64>,
     /// Of each component, where its blocks begin, and how many are in a row.
     places: Vec<(usize, usize)>,
 }
@@ -60,11 +67,11 @@ impl Kept {
     pub(super) fn bytes(header: &Header<'_>) -> usize {
         let (across, down) = header.units();
         let of_unit: usize = header.components.iter().map(|c| c.h * c.v).sum();
-        size_of::<Filled>() * of_unit * across * down + 3 * size_of::<Symbols>()
+        (size_of::<Block>() + size_of::<u64>()) * of_unit * across * down + 4 * size_of::<Symbols>()
     }
 
-    /// Reads all scans.
-    pub(super) fn read(header: &Header<'_>, isa: Isa) -> Result<Self, Cause> {
+    /// Reads all scans; of a file that may end, those that are there.
+    pub(super) fn read(header: &Header<'_>, isa: Isa, may_end: bool) -> Result<Self, Cause> {
         let (across, down) = header.units();
         let mut count = 0;
         let place = |component: &Component| {
@@ -73,8 +80,13 @@ impl Kept {
             (begin, width)
         };
         let places = header.components.iter().map(place).collect();
-        let mut kept = Kept { blocks: zeroed(count)?, places };
-        header.scans.iter().try_for_each(|scan| kept.read_scan(scan, header, isa))?;
+        let mut kept = Kept { blocks: zeroed(count)?, filled: zeroed(count)?, places };
+        for scan in &header.scans {
+            match kept.read_scan(scan, header, isa) {
+                Err(cause) if may_end && cause.kind() == CauseKind::Truncated => break,
+                read => read?,
+            }
+        }
         Ok(kept)
     }
 
@@ -86,7 +98,8 @@ impl Kept {
             let (across, down) = header.blocks(&header.components[alone.number]);
             let (begin, width) = self.places[alone.number];
             for line in 0..down {
-                let blocks = &mut self.blocks[begin + line * width..][..across];
+                let row = begin + line * width..begin + line * width + across;
+                let blocks = self.filled[row.clone()].iter_mut().zip(&mut self.blocks[row]);
                 compiled!(isa, pass.row(blocks))?;
                 pass.end_row()?;
             }
@@ -101,8 +114,8 @@ impl Kept {
                     let (begin, width) = self.places[member.number];
                     for line in row * v..(row + 1) * v {
                         let first = begin + line * width + unit * h;
-                        for block in &mut self.blocks[first..first + h] {
-                            pass.block(at, block)?;
+                        for block in first..first + h {
+                            pass.block(at, (&mut self.filled[block], &mut self.blocks[block]))?;
                         }
                     }
                 }
@@ -117,10 +130,12 @@ impl Kept {
         for (plane, &(begin, width)) in planes[..row.used].iter().zip(&self.places) {
             let Component { h, v, .. } = *plane.component;
             for line in 0..v {
-                let blocks = &self.blocks[begin + (row.number * v + line) * width..][..width];
-                let columns = row.needed.start * h..row.needed.end * h;
-                for (column, block) in columns.clone().zip(&blocks[columns]) {
-                    plane.kept_block((column, line), block, samples);
+                let first = begin + (row.number * v + line) * width;
+                for column in row.needed.start * h..row.needed.end * h {
+                    // The DC coefficient is there, be it zero.
+                    let last = (self.filled[first + column] | 1).ilog2();
+                    let block = &self.blocks[first + column];
+                    plane.kept_block((column, line), block, last, samples);
                 }
             }
         }
@@ -144,18 +159,21 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(scan: &Scan<'a>) -> Result<Self, Cause> {
         let Scan { members, band, restart_interval, data } = scan;
-        let codes = members.iter().filter_map(|member| match (band.first, band.high) {
-            (0, 0) => Some(member.dc),
-            // Bits alone.
-            (0, _) => None,
-            _ => Some(member.ac),
-        });
+        let mut codes = Vec::with_capacity(members.len());
+        for member in members {
+            let made = match (band.first, band.high) {
+                (0, 0) => cache::made(member.dc, Symbols::of_dc)?,
+                // Bits alone.
+                (0, _) => break,
+                (_, 0) => cache::made(member.ac, Symbols::of_values)?,
+                _ => cache::made(member.ac, Symbols::plain)?,
+            };
+            codes.push(made);
+        }
         Ok(Pass {
             band: *band,
             bits: Bits::new(data),
-            codes: codes
-                .map(|code| cache::made(code, |code| Symbols::new(code, band.high == 0)))
-                .collect::<Result<_, _>>()?,
+            codes,
             before: vec![0; members.len()],
             over: 0,
             restarts: Restarts::every(*restart_interval),
@@ -176,7 +194,7 @@ impl<'a> Pass<'a> {
 
     /// A row of blocks of the only member.
     #[inline(always)]
-    fn row(&mut self, blocks: &mut [Filled]) -> Result<(), Cause> {
+    fn row<'k>(&mut self, blocks: impl Iterator<Item = Filled<'k>>) -> Result<(), Cause> {
         for block in blocks {
             self.restart()?;
             self.block(0, block)?;
@@ -193,7 +211,7 @@ impl<'a> Pass<'a> {
 
     /// What the scan has of the next block, which is of the member in place `at`.
     #[inline(always)]
-    fn block(&mut self, at: usize, block: &mut Filled) -> Result<(), Cause> {
+    fn block(&mut self, at: usize, block: Filled<'_>) -> Result<(), Cause> {
         // In registers.
         let mut bits = self.bits;
         let done = match (self.band.first, self.band.high) {
@@ -212,13 +230,9 @@ impl<'a> Pass<'a> {
 
     /// G.1.2.1.
     #[inline(always)]
-    fn first_dc(&mut self, at: usize, block: &mut Filled, bits: &mut Bits<'_>) -> Option<()> {
+    fn first_dc(&mut self, at: usize, block: Filled<'_>, bits: &mut Bits<'_>) -> Option<()> {
         bits.refill();
-        let (symbol, difference) = self.codes[at].next_valued(bits)?;
-        // More than a coefficient has.
-        if symbol > 15 {
-            return None;
-        }
+        let (_, difference) = self.codes[at].next_valued(bits)?;
         self.before[at] = self.before[at].wrapping_add(difference);
         block.1[0] = (self.before[at] << self.band.low) as i16;
         Some(())
@@ -226,7 +240,7 @@ impl<'a> Pass<'a> {
 
     /// G.1.2.2.
     #[inline(always)]
-    fn first_ac(&mut self, block: &mut Filled, bits: &mut Bits<'_>) -> Option<()> {
+    fn first_ac(&mut self, mut block: Filled<'_>, bits: &mut Bits<'_>) -> Option<()> {
         if self.over > 0 {
             self.over -= 1;
             return Some(());
@@ -243,7 +257,7 @@ impl<'a> Pass<'a> {
                 if k > last {
                     return None;
                 }
-                fill(block, k, (value << low) as i16);
+                fill(&mut block, k, (value << low) as i16);
                 k += 1;
             } else if run == 15 {
                 k += 16;
@@ -257,7 +271,7 @@ impl<'a> Pass<'a> {
 
     /// A further bit of those that are there, and the highest of others (G.1.2.3).
     #[inline(always)]
-    fn more_ac(&mut self, block: &mut Filled, bits: &mut Bits<'_>) -> Option<()> {
+    fn more_ac(&mut self, mut block: Filled<'_>, bits: &mut Bits<'_>) -> Option<()> {
         let Band { first, last, low, .. } = self.band;
         let one = 1_i16 << low;
         let mut k = first;
@@ -275,17 +289,17 @@ impl<'a> Pass<'a> {
                 (_, 1) => -one,
                 _ => return None,
             };
-            k = more_bits(k..last + 1, run, one, block, bits);
+            k = more_bits(k..last + 1, run, one, &mut block, bits);
             if value != 0 {
                 if k > last {
                     return None;
                 }
-                fill(block, k, value);
+                fill(&mut block, k, value);
             }
             k += 1;
         }
         if self.over > 0 {
-            more_bits(k..last + 1, 64, one, block, bits);
+            more_bits(k..last + 1, 64, one, &mut block, bits);
             self.over -= 1;
         }
         Some(())
@@ -294,9 +308,9 @@ impl<'a> Pass<'a> {
 
 /// A coefficient, number `k` in zigzag order.
 #[inline(always)]
-fn fill((filled, values): &mut Filled, k: usize, value: i16) {
+fn fill((filled, values): &mut Filled<'_>, k: usize, value: i16) {
     values[usize::from(PLACES[k & 63])] = value;
-    *filled |= u64::from(value != 0) << (k & 63);
+    **filled |= u64::from(value != 0) << (k & 63);
 }
 
 /// Goes over so many `zeros`, and over what else is on the way, of each of which there is
@@ -306,12 +320,12 @@ fn more_bits(
     over: Range<usize>,
     zeros: u32,
     one: i16,
-    (filled, values): &mut Filled,
+    (filled, values): &mut Filled<'_>,
     bits: &mut Bits<'_>,
 ) -> usize {
     let (mut k, mut zeros) = (over.start, zeros as usize);
     while k < over.end {
-        let before = (*filled >> (k & 63)).trailing_zeros() as usize;
+        let before = (**filled >> (k & 63)).trailing_zeros() as usize;
         if before > zeros {
             return over.end.min(k + zeros);
         }
@@ -418,5 +432,39 @@ mod tests {
                 assert_eq!(kind(&other), Some(CauseKind::Corrupt), "scan {at}, {place}");
             }
         }
+    }
+
+    /// The fixture's scans bring bits one by one, which the encoder above cannot write.
+    #[test]
+    fn bits_that_are_missing_are_told() {
+        let file = include_bytes!("../../../tests/fixtures/encoded/progressive.jpg");
+        let parts = scans(file);
+        let head = &file[..parts[0].as_ptr().addr() - file.as_ptr().addr()];
+        let (mut middle, mut last) = (0, 0);
+        for at in 0..parts.len() {
+            let header = &parts[at][..2 + usize::from(parts[at][3])];
+            let (high, low) = (header[header.len() - 1] >> 4, header[header.len() - 1] & 15);
+            let mut other = parts.clone();
+            other.remove(at);
+            let file = [head, &other.concat(), &[0xff, 0xd9]].concat();
+            let opened = super::super::open(&file, &Limits::default(), false);
+            let kind = opened.err().map(|cause| cause.kind());
+            match (high, low) {
+                // Others refine it.
+                (_, 1..) => {
+                    assert_eq!(kind, Some(CauseKind::Corrupt), "scan {at}");
+                    middle += 1;
+                }
+                (1.., 0) => {
+                    assert_eq!(kind, Some(CauseKind::Truncated), "scan {at}");
+                    last += 1;
+                }
+                _ => {}
+            }
+            // It is shown all the same where that is allowed, if nothing hangs on it.
+            let opened = super::super::open(&file, &Limits::default(), true);
+            assert_eq!(opened.is_ok(), kind != Some(CauseKind::Corrupt), "scan {at}");
+        }
+        assert!(middle > 1 && last > 1, "{middle} and {last} of {} scans", parts.len());
     }
 }

@@ -142,7 +142,7 @@ impl<'h> Lane<'h> {
         let Lane { bits, members, .. } = self;
         let needed = row.needed.contains(&unit);
         for (number, coder) in members {
-            let Some(plane) = planes.get(*number) else { break };
+            let plane = &planes[*number];
             let done = match needed && *number < row.used {
                 true => plane.unit(unit, coder, bits, samples),
                 false => plane.skip(coder, bits, samples.isa()),

@@ -16,8 +16,22 @@ pub(super) struct Symbols {
 const VALUED: u32 = 1 << 7;
 
 impl Symbols {
-    /// With values or without.
-    pub(super) fn new(code: Code<'_>, values: bool) -> Option<Self> {
+    /// Of differences of DC coefficients, which have no more bits than a coefficient.
+    pub(super) fn of_dc(code: Code<'_>) -> Option<Self> {
+        code.symbols.iter().all(|&symbol| symbol < 16).then(|| Symbols::new(code, true))?
+    }
+
+    /// Of AC coefficients.
+    pub(super) fn of_values(code: Code<'_>) -> Option<Self> {
+        Symbols::new(code, true)
+    }
+
+    /// Without values.
+    pub(super) fn plain(code: Code<'_>) -> Option<Self> {
+        Symbols::new(code, false)
+    }
+
+    fn new(code: Code<'_>, values: bool) -> Option<Self> {
         let mut entries = [0; 1 << LOOK];
         let codes = Codes::new(code, |first, looks, length, symbol| {
             let (size, told) = (u32::from(symbol & 15), u32::from(symbol) << 8);

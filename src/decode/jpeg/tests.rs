@@ -401,30 +401,88 @@ fn a_region_is_that_part_of_the_whole_on_every_path() {
             let of = |side: u16| u32::from(side).div_ceil(by);
             assert_eq!(picture.size(), Size { width: of(size.0), height: of(size.1) });
         }
-        let Size { width, height } = picture.size();
-        for channels in [Channels::Rgb, Channels::Grey] {
-            let whole = Region::whole(picture.size());
-            let expected = decode(&picture, Isa::Portable, channels, whole);
-            assert_eq!(expected.len(), picture.size().pixels() * channels.count());
-            let stride = width as usize * channels.count();
-            for isa in all() {
-                assert_eq!(decode(&picture, isa, channels, whole), expected, "{isa:?}");
-                for _ in 0..if cfg!(miri) { 1 } else { 4 } {
-                    let mut below = |bound: u32| draws.below(bound.into()) as u32;
-                    let (left, top) = (below(width), below(height));
-                    let (width, height) = (1 + below(width - left), 1 + below(height - top));
-                    let region = Region { left, top, width, height };
-                    let pixels = decode(&picture, isa, channels, region);
-                    for y in top as usize..top as usize + region.height as usize {
-                        let from = y * stride + left as usize * channels.count();
-                        let line = from..from + region.width as usize * channels.count();
-                        let (got, want) = (&pixels[line.clone()], &expected[line]);
-                        assert_eq!(got, want, "{isa:?} {width}x{height} {region:?} row {y}");
-                    }
+        assert_regions(&picture, &mut draws);
+    }
+}
+
+/// Whole or in part, in colour or not, it is the same on every path.
+fn assert_regions(picture: &Exact<'_>, draws: &mut Draws) {
+    let Size { width, height } = picture.size();
+    for channels in [Channels::Rgb, Channels::Grey] {
+        let whole = Region::whole(picture.size());
+        let expected = decode(picture, Isa::Portable, channels, whole);
+        assert_eq!(expected.len(), picture.size().pixels() * channels.count());
+        let stride = width as usize * channels.count();
+        for isa in all() {
+            assert_eq!(decode(picture, isa, channels, whole), expected, "{isa:?}");
+            for _ in 0..if cfg!(miri) { 1 } else { 4 } {
+                let mut below = |bound: u32| draws.below(bound.into()) as u32;
+                let (left, top) = (below(width), below(height));
+                let (width, height) = (1 + below(width - left), 1 + below(height - top));
+                let region = Region { left, top, width, height };
+                let pixels = decode(picture, isa, channels, region);
+                for y in top as usize..top as usize + region.height as usize {
+                    let from = y * stride + left as usize * channels.count();
+                    let line = from..from + region.width as usize * channels.count();
+                    let (got, want) = (&pixels[line.clone()], &expected[line]);
+                    assert_eq!(got, want, "{isa:?} {width}x{height} {region:?} row {y}");
                 }
             }
         }
     }
+}
+
+/// The fixtures' inks and passes, which the encoder above cannot write: bits that come one by
+/// one, and black.
+#[test]
+fn regions_of_passes_and_inks_are_those_parts_of_the_whole() {
+    if cfg!(miri) {
+        return;
+    }
+    let mut draws = Draws::new(&[11]);
+    for file in [
+        &include_bytes!("../../../tests/fixtures/encoded/progressive.jpg")[..],
+        include_bytes!("../../../tests/fixtures/encoded/progressive-444.jpg"),
+        include_bytes!("../../../tests/fixtures/encoded/progressive-grey.jpg"),
+        include_bytes!("../../../tests/fixtures/encoded/cmyk.jpg"),
+        include_bytes!("../../../tests/fixtures/encoded/ycck.jpg"),
+    ] {
+        for by in [1, 2, 4, 8] {
+            let mut picture = Exact::new(Header::of(file).unwrap(), true);
+            picture.reduce(by);
+            for _ in 0..5 {
+                assert_regions(&picture, &mut draws);
+            }
+        }
+    }
+}
+
+/// JFIF, EXIF and Adobe's marker count before the first scan alone.
+#[test]
+fn what_stands_between_scans_changes_no_colour() {
+    let size = Size { width: 20, height: 20 };
+    let whole = file(size, SamplingFactor::F_1_1, |encoder| {
+        encoder.set_optimized_huffman_tables(true);
+    });
+    let scan =
+        |from: usize| from + whole[from..].windows(2).position(|m| m == [0xff, 0xda]).unwrap();
+    let second = scan(scan(0) + 2);
+    let adobe = [&[0xff, 0xee, 0, 14][..], b"Adobe\0\x64\0\0\0\0\0"].concat();
+    let other = [&whole[..second], &adobe, &whole[second..]].concat();
+    assert_eq!(pixels(&other, 1, Channels::Rgb, None), pixels(&whole, 1, Channels::Rgb, None));
+}
+
+/// As frames of Motion JPEG come.
+#[test]
+fn a_file_without_huffman_tables_has_the_usual_ones() {
+    let whole = file(Size { width: 40, height: 30 }, SamplingFactor::F_2_2, |_| {});
+    let mut bare = whole.clone();
+    while let Some(at) = bare.windows(2).position(|m| m == [0xff, 0xc4]) {
+        let length = usize::from(u16::from_be_bytes([bare[at + 2], bare[at + 3]]));
+        bare.drain(at..at + 2 + length);
+    }
+    assert!(bare.len() < whole.len() - 300);
+    assert_eq!(pixels(&bare, 1, Channels::Rgb, None), pixels(&whole, 1, Channels::Rgb, None));
 }
 
 /// Squares of a smooth picture become their means, whatever its sides.

@@ -126,6 +126,9 @@ fn good(files: &mut Files) {
         });
         files.add(format!("jpeg/progressive-restart-{interval}.jpg"), Fate::Picture(61, 47), file);
     }
+    // Of which the coefficients are no small matter.
+    let large = rgb(1000, 800, &|encoder| encoder.set_progressive(true));
+    files.add("jpeg/progressive-large.jpg", Fate::Picture(1000, 800), large);
     for scans in [3, 10, 30] {
         let file = rgb(40, 30, &|encoder| encoder.set_progressive_scans(scans));
         files.add(format!("jpeg/scans-{scans}.jpg"), Fate::Picture(40, 30), file);

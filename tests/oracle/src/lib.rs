@@ -23,7 +23,7 @@ pub fn decode(
     decode_reduced(decoder, file, 1, channels, region)
 }
 
-/// The same of a picture whose sides come divided, if it is a baseline one.
+/// The same of a picture whose sides come divided.
 pub fn decode_reduced(
     decoder: StandardDecoder,
     file: &[u8],
@@ -31,7 +31,9 @@ pub fn decode_reduced(
     channels: Channels,
     region: Option<Region>,
 ) -> Result<Vec<u8>, Cause> {
-    let mut picture = decoder.open(file, &Limits::default())?;
+    // As many as any file here has.
+    let limits = Limits { max_scans: 1_000, ..Limits::default() };
+    let mut picture = decoder.open(file, &limits)?;
     if by > 1 {
         picture.reduce(by);
     }
@@ -62,14 +64,7 @@ pub fn part(pixels: &[u8], width: usize, count: usize, region: Region) -> Vec<u8
         .collect()
 }
 
-/// Whether infeed's own decoder takes a file: only that one divides sides.
-pub fn is_ours(file: &[u8]) -> bool {
-    let opened = StandardDecoder::default().open(file, &Limits::default());
-    opened.is_ok_and(|mut picture| picture.reduce(2) == 2)
-}
-
-/// Whether a file is a baseline one of one scan, which infeed's own decoder takes; but not
-/// of four components.
+/// Whether a file is a baseline one of one scan.
 pub fn is_baseline(file: &[u8]) -> bool {
     let mut at = 2;
     let mut components = 0;
@@ -78,7 +73,7 @@ pub fn is_baseline(file: &[u8]) -> bool {
         match marker {
             0xc0 | 0xc1 => components = file.get(at + 9).copied().unwrap_or(0),
             0xc2 => return false,
-            0xda => return components == first && components != 4,
+            0xda => return components == first,
             _ => {}
         }
         at += 2 + (usize::from(high) << 8 | usize::from(low));

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use crate::Draws;
-use crate::synthetic::{Code, Kind, Writer, factors};
+use crate::synthetic::{Code, Kind, Writer, adobe, factors};
 
 /// Coefficients in zigzag order.
 type Block = [i32; 64];
@@ -44,6 +44,7 @@ pub fn file(draws: &mut Draws, kind: Kind) -> Vec<u8> {
     };
     let quantisers: Vec<u8> = (0..64).map(|_| 1 + draws.below(most) as u8).collect();
     writer.segment(0xdb, &[&[0][..], &quantisers].concat());
+    adobe(draws, &mut writer, picture.factors.len());
     let mut frame = vec![8];
     frame.extend((height as u16).to_be_bytes());
     frame.extend((width as u16).to_be_bytes());
@@ -274,7 +275,7 @@ fn scripts(draws: &mut Draws, components: usize) -> Vec<Script> {
     let mut chains = Vec::new();
     let each: Vec<Vec<usize>> = match draws.below(3) {
         0 => all.iter().map(|&one| vec![one]).collect(),
-        1 if components == 3 => vec![vec![0, 2], vec![1]],
+        1 if components > 2 => vec![vec![0, 2], [&[1], &all[3..]].concat()],
         _ => vec![all.clone()],
     };
     let mut first = Vec::new();
@@ -309,7 +310,7 @@ fn scripts(draws: &mut Draws, components: usize) -> Vec<Script> {
 
 /// All bits of a band.
 fn chain(draws: &mut Draws, members: Vec<usize>, band: RangeInclusive<usize>) -> Vec<Script> {
-    let lowest = draws.of(&[0, 0, 1, 2, 3]);
+    let lowest = draws.of(&[0, 0, 1, 2, 3, 13]);
     let script = |low: u32| {
         let high = if low == lowest { 0 } else { low + 1 };
         Script { members: members.clone(), band: band.clone(), low, high }

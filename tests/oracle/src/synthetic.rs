@@ -128,9 +128,9 @@ pub fn separate(draws: &mut Draws, kind: Kind) -> Vec<u8> {
     file_of(draws, kind, |draws, components| {
         let mut scans: Vec<Vec<usize>> = match (components, draws.below(3)) {
             (1, _) => vec![vec![0]],
-            (_, 0) => vec![vec![0], vec![1], vec![2]],
-            (_, 1) => vec![vec![0], vec![1, 2]],
-            _ => vec![vec![0, 1], vec![2]],
+            (_, 0) => (0..components).map(|number| vec![number]).collect(),
+            (_, 1) => vec![vec![0], (1..components).collect()],
+            _ => vec![vec![0, 1], (2..components).collect()],
         };
         let first = draws.below(scans.len());
         scans.rotate_left(first);
@@ -166,6 +166,7 @@ fn file_of(
         }
         writer.segment(0xdb, &body);
     }
+    adobe(draws, &mut writer, factors.len());
     let mut frame = vec![8];
     frame.extend((height as u16).to_be_bytes());
     frame.extend((width as u16).to_be_bytes());
@@ -259,17 +260,35 @@ fn coefficients(draws: &mut Draws, writer: &mut Writer, ac: &Code, density: usiz
     }
 }
 
+/// What says which colours they are, for some files.
+pub(crate) fn adobe(draws: &mut Draws, writer: &mut Writer, components: usize) {
+    let transform = match components {
+        4 => draws.of(&[None, Some(0), Some(2)]),
+        3 => draws.of(&[None, None, Some(0), Some(1)]),
+        _ => None,
+    };
+    if let Some(transform) = transform {
+        writer.segment(0xee, &[b"Adobe\0\x64\0\0\0\0", &[transform][..]].concat());
+    }
+}
+
 pub(crate) fn factors(draws: &mut Draws, kind: Kind) -> Vec<(usize, usize)> {
     if draws.below(6) == 0 {
         return vec![draws.of(&[(1, 1), (2, 2), (2, 1), (4, 4)])];
     }
     if kind == Kind::Usual {
         let luma = draws.of(&[(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (1, 4)]);
-        return vec![luma, (1, 1), (1, 1)];
+        return match draws.below(6) {
+            0 => vec![luma, (1, 1), (1, 1), draws.of(&[luma, (1, 1)])],
+            _ => vec![luma, (1, 1), (1, 1)],
+        };
     }
     loop {
         let mut one = || (1 + draws.below(4), 1 + draws.below(4));
-        let factors = vec![one(), one(), one()];
+        let mut factors = vec![one(), one(), one()];
+        if factors[0].0 == 1 {
+            factors.push(one());
+        }
         let most = |of: fn(&(usize, usize)) -> usize| factors.iter().map(of).max().unwrap();
         let (h, v) = (most(|f| f.0), most(|f| f.1));
         let blocks: usize = factors.iter().map(|f| f.0 * f.1).sum();

@@ -102,8 +102,30 @@ impl Turbo {
     pub fn decode_into(&mut self, file: &[u8], to: &mut [u8]) -> Result<Option<String>, String> {
         let (width, height) = self.size(file)?;
         assert!(to.len() >= 3 * width * height, "too little room");
-        let format = raw::TJPF_TJPF_RGB;
-        // SAFETY: file and room are as long as is said and as was just checked.
+        let space = self.get(raw::TJPARAM_TJPARAM_COLORSPACE);
+        if [raw::TJCS_TJCS_CMYK, raw::TJCS_TJCS_YCCK].iter().any(|inks| *inks as i32 == space) {
+            let mut inks = vec![0; 4 * width * height];
+            let warning = self.decode_as(file, &mut inks, raw::TJPF_TJPF_CMYK)?;
+            for (ink, to) in inks.as_chunks::<4>().0.iter().zip(to.as_chunks_mut::<3>().0) {
+                // As OpenCV has it.
+                let black = u32::from(ink[3]);
+                *to = std::array::from_fn(|i| {
+                    (black - (((255 - u32::from(ink[i])) * black) >> 8)) as u8
+                });
+            }
+            return Ok(warning);
+        }
+        self.decode_as(file, to, raw::TJPF_TJPF_RGB)
+    }
+
+    /// Into room that is as large.
+    fn decode_as(
+        &mut self,
+        file: &[u8],
+        to: &mut [u8],
+        format: raw::TJPF,
+    ) -> Result<Option<String>, String> {
+        // SAFETY: the file is as long as is said, the room as the callers say.
         let result = unsafe {
             raw::tj3Decompress8(
                 self.handle,

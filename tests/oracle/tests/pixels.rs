@@ -213,7 +213,7 @@ fn files_with_changed_bytes() {
 #[test]
 fn files_of_several_scans_with_changed_bytes() {
     let (alike, refused) = changed(6_000, synthetic::separate);
-    assert!(alike > 1_500 && refused < 100, "{alike} alike, {refused} refused");
+    assert!(alike > 1_500 && refused < 150, "{alike} alike, {refused} refused");
 }
 
 #[test]
