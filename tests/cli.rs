@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use common::command::{code, dir, infeed, numpy_says, stderr, stdout, text};
+use common::command::{code, dir, hearing, infeed, numpy_says, stderr, stdout, text};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -571,21 +571,15 @@ fn an_interrupted_bench_says_what_it_has() {
 /// there, and sends it a signal; the line, and what came of it.
 #[cfg(unix)]
 fn interrupted(arguments: &[&str], signal: &str) -> (String, Output) {
-    // Whatever these tests were started with.
-    let (first, output) = signalled("--default-signal=INT,TERM,HUP", arguments, signal);
+    let (first, output) = signalled(hearing(true), arguments, signal);
     assert_eq!(code(&output), 130);
     assert!(stdout(&output).starts_with("interrupted; until then:"), "{}", stdout(&output));
     (first, output)
 }
 
-/// The same of a command that `env` starts with this flag.
+/// The same of a command that is started so.
 #[cfg(unix)]
-fn signalled(start: &str, arguments: &[&str], signal: &str) -> (String, Output) {
-    let infeed = env!("CARGO_BIN_EXE_infeed");
-    let mut command = Command::new(if cfg!(target_os = "linux") { "env" } else { infeed });
-    if cfg!(target_os = "linux") {
-        command.args([start, infeed]);
-    }
+fn signalled(mut command: Command, arguments: &[&str], signal: &str) -> (String, Output) {
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
@@ -631,7 +625,7 @@ fn an_interrupt_stops_cleanly_and_says_what_was_done() {
     // As `nohup` starts it.
     if cfg!(target_os = "linux") {
         let all = [&run[..], &["--epochs", "200"]].concat();
-        let (_, output) = signalled("--ignore-signal=HUP", &all, "-HUP");
+        let (_, output) = signalled(hearing(false), &all, "-HUP");
         assert_eq!(code(&output), 0, "{}", stdout(&output));
         assert!(!stdout(&output).contains("interrupted"), "{}", stdout(&output));
     }

@@ -21,7 +21,7 @@ use infeed::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use common::command::{INFEED, infeed, numpy_says, stderr, text};
+use common::command::{INFEED, hearing, infeed, numpy_says, stderr, text};
 use common::scripted::Scripted;
 use common::trees::{ppm, tree};
 use common::{within, within_limit};
@@ -1260,7 +1260,7 @@ fn an_interrupted_export_says_how_to_go_on() {
         let (root, out) = (pictures(3_000, |number| number == 0), tempfile::tempdir().unwrap());
         let to: PathBuf = out.path().join("out");
         // A skipped sample is logged once decoding is under way.
-        let mut child = Command::new(INFEED)
+        let mut child = hearing(true)
             .args(["-v", "export", text(root.path()), text(&to), "--size", "8"])
             .args(["--shard-size", "1", "--batch-size", "1", "--on-error", "skip"])
             .stdout(Stdio::piped())

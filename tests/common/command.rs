@@ -12,6 +12,18 @@ pub(crate) fn infeed(arguments: &[&str]) -> Output {
     Command::new(INFEED).args(arguments).output().unwrap()
 }
 
+/// The command, started to hear signals whatever these tests were started with, or to ignore
+/// SIGHUP as `nohup` has it. Where there is no GNU `env`, as they were.
+pub(crate) fn hearing(all: bool) -> Command {
+    if !cfg!(target_os = "linux") {
+        return Command::new(INFEED);
+    }
+    let flag = if all { "--default-signal=INT,TERM,HUP" } else { "--ignore-signal=HUP" };
+    let mut command = Command::new("env");
+    command.args([flag, INFEED]);
+    command
+}
+
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }

@@ -27,6 +27,11 @@ impl<'a> Bits<'a> {
         self.count & 63 < self.made_up
     }
 
+    /// Whether nothing is behind the bits that were taken in, not even a whole marker.
+    pub(super) fn is_over(&self) -> bool {
+        self.rest.iter().all(|&byte| byte == 0xff)
+    }
+
     /// Makes sure of 56 bits.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
@@ -145,7 +150,7 @@ impl<'a> Bits<'a> {
 
     /// Why what was read is no image.
     pub(super) fn failure(&self) -> Cause {
-        match self.ran_out() {
+        match self.ran_out() || self.is_over() {
             true => Cause::new(CauseKind::Truncated, "the image data end early"),
             false => Cause::new(CauseKind::Corrupt, "image data that are no block of a picture"),
         }

@@ -3,7 +3,7 @@
 
 use super::block::{Block, by_rows};
 use super::huffman::Code;
-use super::markers::{APP0, APP1, APP14, DHT, DQT, DRI, Found, SOS, Segment, Segments};
+use super::markers::{APP0, APP1, APP14, DAC, DHT, DQT, DRI, Found, SOS, Segment, Segments};
 use super::usual::usual;
 use crate::error::{Cause, CauseKind};
 
@@ -113,6 +113,7 @@ impl<'a> Header<'a> {
                     known.resize(read.components.len(), None);
                     frame = Some(read);
                 }
+                DAC => {}
                 0xc0..=0xcf => return Err(corrupt("a second frame")),
                 SOS => {
                     let frame = frame.as_ref().ok_or_else(|| corrupt("a scan before its frame"))?;

@@ -35,6 +35,8 @@ pub(in crate::decode) struct Frame {
 }
 
 pub(super) const DHT: u8 = 0xc4;
+/// Says how arithmetic codes begin, of which there are none here.
+pub(super) const DAC: u8 = 0xcc;
 const EOI: u8 = 0xd9;
 pub(super) const SOS: u8 = 0xda;
 pub(super) const DQT: u8 = 0xdb;
@@ -132,7 +134,7 @@ impl Survey {
             };
             match marker {
                 // DHT, JPG and DAC share the range of the frames.
-                0xc0..=0xcf if !matches!(marker, DHT | 0xc8 | 0xcc) => {
+                0xc0..=0xcf if !matches!(marker, DHT | 0xc8 | DAC) => {
                     survey.see_frame(marker & 15, body);
                 }
                 SOS if !body.is_empty() => survey.scans = survey.scans.saturating_add(1),

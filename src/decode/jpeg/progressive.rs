@@ -185,7 +185,7 @@ impl<'a> Pass<'a> {
     fn restart(&mut self) -> Result<(), Cause> {
         let Some(number) = self.restarts.due() else { return Ok(()) };
         if !self.bits.restart(number) {
-            return Err(no_restart());
+            return Err(if self.bits.is_over() { self.bits.failure() } else { no_restart() });
         }
         self.before.fill(0);
         self.over = 0;
@@ -386,6 +386,31 @@ mod tests {
                     assert!(same, "{size} {sampling:?} {region:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_file_that_ends_early_is_shown_where_that_is_allowed() {
+        for restart in [0, 5] {
+            let file = file(Size { width: 61, height: 47 }, SamplingFactor::F_2_2, |encoder| {
+                encoder.set_progressive_scans(4);
+                encoder.set_restart_interval(restart);
+            });
+            let whole = pixels(&file, 1, Channels::Rgb, None);
+            let mut nearer = 0;
+            for length in 0..file.len() - 2 {
+                let strict = super::super::open(&file[..length], &Limits::default(), false);
+                assert!(strict.is_err(), "{length} bytes");
+                let opened = super::super::open(&file[..length], &Limits::default(), true);
+                let Ok(picture) = opened else { continue };
+                let mut pixels = vec![0x11; whole.len()];
+                picture.read(Channels::Rgb, &mut pixels).unwrap();
+                let off = |pixels: &[u8]| -> u64 {
+                    pixels.iter().zip(&whole).map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
+                };
+                nearer += u64::from(off(&pixels) < off(&vec![128; whole.len()]));
+            }
+            assert!(nearer as usize > file.len() / 2, "{nearer} of {}", file.len());
         }
     }
 
