@@ -110,7 +110,7 @@ impl Stored {
         let format = match format {
             Some(Format::Jpeg) => {
                 let frame = markers::frame(encoded);
-                return frame.map_or(Stored::Other, |frame| of_frame(frame.components.len()));
+                return frame.map_or(Stored::Other, |frame| of_frame(frame.components));
             }
             Some(Format::Png) => ImageFormat::Png,
             Some(Format::WebP) => ImageFormat::WebP,

@@ -27,6 +27,14 @@ impl<'a> Bits<'a> {
         self.count & 63 < self.made_up
     }
 
+    /// An error if more bits were taken than there are.
+    pub(super) fn check(&self) -> Result<(), Cause> {
+        match self.ran_out() {
+            true => Err(self.failure()),
+            false => Ok(()),
+        }
+    }
+
     /// Whether nothing is behind the bits that were taken in, not even a whole marker.
     pub(super) fn is_over(&self) -> bool {
         self.rest.iter().all(|&byte| byte == 0xff)

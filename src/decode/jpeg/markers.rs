@@ -30,8 +30,8 @@ pub(in crate::decode) struct Frame {
     pub(in crate::decode) width: u16,
     /// Pixels; 0 when a later segment is to tell.
     pub(in crate::decode) height: u16,
-    /// Identifier and sampling factors (horizontal, vertical) of each component.
-    pub(in crate::decode) components: Vec<(u8, u8, u8)>,
+    /// Components that it describes.
+    pub(in crate::decode) components: usize,
 }
 
 pub(super) const DHT: u8 = 0xc4;
@@ -154,17 +154,12 @@ impl Survey {
         if self.frame.is_some() {
             return;
         }
-        let components = rest.as_chunks::<3>().0;
-        let count = components.len().min(usize::from(*count));
         self.frame = Some(Frame {
             process,
             precision: *precision,
             width: u16::from_be_bytes([*w1, *w0]),
             height: u16::from_be_bytes([*h1, *h0]),
-            components: components[..count]
-                .iter()
-                .map(|&[id, factors, _]| (id, factors >> 4, factors & 15))
-                .collect(),
+            components: rest.as_chunks::<3>().0.len().min(usize::from(*count)),
         });
     }
 }

@@ -123,15 +123,13 @@ impl<'h> Plane<'h> {
     /// The block in this column and line of a row of units, of a scan of its own.
     pub(super) fn block(
         &self,
-        (column, line): (usize, usize),
+        place: (usize, usize),
         coder: &mut Coder,
         bits: &mut Bits<'_>,
         samples: &mut Samples<'h, '_>,
     ) -> Option<()> {
-        let Component { side, quantisers, .. } = self.component;
-        let at = self.start + (1 + line * side) * self.stride + column * side;
         let last = coder.ac.block(&coder.dc, bits, &mut coder.before, samples.block())?;
-        samples.take(last, quantisers, at, self.stride, *side);
+        self.take_block(place, last, samples);
         Some(())
     }
 
@@ -139,14 +137,18 @@ impl<'h> Plane<'h> {
     /// known, the `last` one in zigzag order.
     pub(super) fn kept_block(
         &self,
-        (column, line): (usize, usize),
+        place: (usize, usize),
         kept: &Block,
         last: u32,
         samples: &mut Samples<'h, '_>,
     ) {
+        samples.block()[..64].copy_from_slice(kept);
+        self.take_block(place, last, samples);
+    }
+
+    fn take_block(&self, (column, line): (usize, usize), last: u32, samples: &mut Samples<'h, '_>) {
         let Component { side, quantisers, .. } = self.component;
         let at = self.start + (1 + line * side) * self.stride + column * side;
-        samples.block()[..64].copy_from_slice(kept);
         samples.take(last, quantisers, at, self.stride, *side);
     }
 

@@ -101,7 +101,7 @@ impl Kept {
                 let row = begin + line * width..begin + line * width + across;
                 let blocks = self.filled[row.clone()].iter_mut().zip(&mut self.blocks[row]);
                 compiled!(isa, pass.row(blocks))?;
-                pass.end_row()?;
+                pass.bits.check()?;
             }
             return Ok(());
         }
@@ -120,7 +120,7 @@ impl Kept {
                     }
                 }
             }
-            pass.end_row()?;
+            pass.bits.check()?;
         }
         Ok(())
     }
@@ -200,13 +200,6 @@ impl<'a> Pass<'a> {
             self.block(0, block)?;
         }
         Ok(())
-    }
-
-    fn end_row(&self) -> Result<(), Cause> {
-        match self.bits.ran_out() {
-            true => Err(self.bits.failure()),
-            false => Ok(()),
-        }
     }
 
     /// What the scan has of the next block, which is of the member in place `at`.
@@ -348,10 +341,10 @@ fn more_bits(
 mod tests {
     use jpeg_encoder::SamplingFactor;
 
-    use super::super::tests::{file, pixels};
+    use super::super::tests::{assert_same, file, pixels};
     use super::*;
     use crate::config::{Limits, Size};
-    use crate::decode::{Channels, Region};
+    use crate::decode::Channels;
 
     /// What follows the marker of each scan, up to the next scan or the end.
     fn scans(file: &[u8]) -> Vec<&[u8]> {
@@ -372,18 +365,7 @@ mod tests {
                         encoder.set_progressive_scans(count);
                         encoder.set_restart_interval(restart);
                     });
-                    for by in [1, 2, 4, 8] {
-                        for channels in [Channels::Rgb, Channels::Grey] {
-                            let same = pixels(&passes, by, channels, None)
-                                == pixels(&together, by, channels, None);
-                            assert!(same, "{size} {sampling:?} {count} {by} {channels:?}");
-                        }
-                    }
-                    let (left, top) = (width / 3, height / 2);
-                    let region = Region { left, top, width: width - left, height: height - top };
-                    let same = pixels(&passes, 1, Channels::Rgb, Some(region))
-                        == pixels(&together, 1, Channels::Rgb, Some(region));
-                    assert!(same, "{size} {sampling:?} {region:?}");
+                    assert_same(&passes, &together, size);
                 }
             }
         }

@@ -52,6 +52,23 @@ pub(super) fn pixels(file: &[u8], by: u32, channels: Channels, wanted: Option<Re
     all
 }
 
+/// Two files are the same picture of this size: whole and divided, in colour or not, and in
+/// part.
+pub(super) fn assert_same(one: &[u8], other: &[u8], size: Size) {
+    let same = |by, channels, region| {
+        let same = pixels(one, by, channels, region) == pixels(other, by, channels, region);
+        assert!(same, "{size} {by} {channels:?} {region:?}");
+    };
+    for by in [1, 2, 4, 8] {
+        for channels in [Channels::Rgb, Channels::Grey] {
+            same(by, channels, None);
+        }
+    }
+    let (left, top) = (size.width / 3, size.height / 2);
+    let region = Region { left, top, width: size.width - left, height: size.height - top };
+    same(1, Channels::Rgb, Some(region));
+}
+
 /// Plain Rust, and what this machine has beside it.
 fn all() -> Vec<Isa> {
     let mut all = vec![Isa::Portable];
