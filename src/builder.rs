@@ -409,9 +409,10 @@ impl<T: Element> LoaderBuilder<T> {
     /// Pixels (width times height) that one picture may have. Default 100
     /// million, decoded one at a time; set it to what the data holds for a
     /// tighter memory bound: decoding counts 13 bytes a pixel, and 16 with a
-    /// [`cache_side`](Self::cache_side). A format that needs more (WebP or GIF
-    /// with alpha, 16-bit TIFF with alpha) may fail somewhat below it. Changes
-    /// results for larger pictures: they fail.
+    /// [`cache_side`](Self::cache_side). What needs more (WebP or GIF with alpha,
+    /// 16-bit TIFF with alpha, progressive JPEG of four inks that its EXIF turns,
+    /// or a pixel or two wide) may fail somewhat below it. Changes results for
+    /// larger pictures: they fail.
     pub fn max_pixels(mut self, pixels: u64) -> Self {
         self.config.max_pixels = Some(pixels);
         self
@@ -424,9 +425,9 @@ impl<T: Element> LoaderBuilder<T> {
         self
     }
 
-    /// Scans that a progressive JPEG may have. Default 100: a small file with
-    /// thousands of scans takes minutes. Changes results for files with more:
-    /// they fail.
+    /// Scans that a JPEG may have. Default 100, of which encoders use three to
+    /// ten: each goes over the whole picture, so that a small file with many
+    /// would take long. Changes results for files with more: they fail.
     pub fn max_scans(mut self, scans: u32) -> Self {
         self.config.max_scans = scans;
         self

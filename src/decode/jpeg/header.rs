@@ -129,6 +129,10 @@ impl<'a> Header<'a> {
                     }
                     let data = &file[at + body.len()..];
                     scans.push(Scan { members, band, restart_interval, data });
+                    // Each brings a bit at least of one coefficient.
+                    if scans.len() > known.len() * 64 * 14 {
+                        return Err(corrupt("more scans than there are bits"));
+                    }
                     if !frame.progressive && known.iter().all(Option::is_some) {
                         break;
                     }
@@ -145,8 +149,8 @@ impl<'a> Header<'a> {
         let frame = frame.ok_or_else(|| corrupt("no frame"))?;
         let component = |(number, known): (usize, Option<Component>)| match known {
             Some(component) => Ok(component),
-            // Of which scans are missing is told later.
-            None if frame.progressive => frame.component(number, &quantisers),
+            // Of which scans are missing is told later; of none, all coefficients are zero.
+            None if frame.progressive => frame.component(number, &[Some([0; 64]); 4]),
             None => {
                 Err(Cause::new(CauseKind::Truncated, "a JPEG without a scan for each component"))
             }
@@ -335,10 +339,12 @@ fn read_scan<'a>(
     let (&count, rest) = body.split_first().ok_or_else(short)?;
     let (chosen, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(short)?;
     let &[first, last, bits] = rest.first_chunk().ok_or_else(short)?;
-    let mut members: Vec<Member<'a>> = Vec::with_capacity(frame.components.len());
+    let mut members: Vec<Member<'a>> = Vec::with_capacity(frame.components.len().min(count.into()));
     for &[id, tables] in chosen.as_chunks::<2>().0 {
-        let number = frame.components.iter().position(|&[other, ..]| other == id);
-        let number = number.filter(|number| members.iter().all(|member| member.number != *number));
+        // Some files give all components one identifier: they come in order then, as in libjpeg.
+        let number = (0..frame.components.len()).find(|&number| {
+            frame.components[number][0] == id && members.iter().all(|m| m.number != number)
+        });
         let number = number.ok_or_else(|| corrupt("a scan of a component that is not there"))?;
         let code = |class: usize, table: u8| {
             let table = usize::from(table);

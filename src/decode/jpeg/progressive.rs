@@ -101,7 +101,6 @@ impl Kept {
                 let row = begin + line * width..begin + line * width + across;
                 let blocks = self.filled[row.clone()].iter_mut().zip(&mut self.blocks[row]);
                 compiled!(isa, pass.row(blocks))?;
-                pass.bits.check()?;
             }
             return Ok(());
         }
@@ -120,7 +119,6 @@ impl Kept {
                     }
                 }
             }
-            pass.bits.check()?;
         }
         Ok(())
     }
@@ -218,7 +216,11 @@ impl<'a> Pass<'a> {
             _ => self.more_ac(block, &mut bits),
         };
         self.bits = bits;
-        done.ok_or_else(|| self.bits.failure())
+        // At once: made-up bits are no coefficients, and what is there may be shown.
+        if done.is_none() || bits.ran_out() {
+            return Err(bits.failure());
+        }
+        Ok(())
     }
 
     /// G.1.2.1.
@@ -394,6 +396,52 @@ mod tests {
             }
             assert!(nearer as usize > file.len() / 2, "{nearer} of {}", file.len());
         }
+    }
+
+    #[test]
+    fn of_a_scan_that_ends_early_one_block_is_made_up() {
+        let file = file(Size { width: 1200, height: 16 }, SamplingFactor::F_2_2, |encoder| {
+            encoder.set_progressive_scans(6);
+        });
+        let kept = |file| Kept::read(&Header::of(file).unwrap(), Isa::detect(), true).unwrap();
+        for part in scans(&file) {
+            let start = part.as_ptr().addr() - file.as_ptr().addr();
+            let before = kept(&file[..start]).blocks;
+            let after = kept(&file[..start + part.len()]).blocks;
+            assert!(before != after);
+            for length in (20..part.len()).step_by(1 + part.len() / 20) {
+                let cut = kept(&file[..start + length]).blocks;
+                let is_other = |&at: &usize| cut[at] != before[at] && cut[at] != after[at];
+                assert!((0..cut.len()).filter(is_other).count() <= 1, "{length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_component_without_scans_needs_no_quantisers() {
+        let size = Size { width: 24, height: 16 };
+        let mut file = file(size, SamplingFactor::F_1_1, |encoder| {
+            encoder.set_progressive_scans(4);
+        });
+        // Of the colours: the table of number 1 becomes another of number 0.
+        let at = file.windows(5).position(|five| matches!(five, [0xff, 0xdb, 0, 67, 1])).unwrap();
+        let first = file.windows(5).position(|five| matches!(five, [0xff, 0xdb, 0, 67, 0]));
+        let first = file[first.unwrap()..][..69].to_vec();
+        file[at..at + 69].copy_from_slice(&first);
+        let colours =
+            scans(&file).into_iter().find(|part| part[5] != first_identifier(&file)).unwrap();
+        let end = colours.as_ptr().addr() - file.as_ptr().addr();
+        let open = |end, may_end| super::super::open(&file[..end], &Limits::default(), may_end);
+        let mut pixels = vec![0; 3 * 24 * 16];
+        open(end, true).unwrap().read(Channels::Rgb, &mut pixels).unwrap();
+        assert!(pixels.as_chunks::<3>().0.iter().all(|[r, g, b]| r == g && g == b));
+        assert_eq!(open(end, false).err().unwrap().kind(), CauseKind::Truncated);
+        assert_eq!(open(file.len(), true).err().unwrap().kind(), CauseKind::Corrupt);
+    }
+
+    /// The identifier of the first component.
+    fn first_identifier(file: &[u8]) -> u8 {
+        file[file.windows(2).position(|two| two == [0xff, 0xc2]).unwrap() + 10]
     }
 
     #[test]

@@ -491,6 +491,19 @@ fn what_stands_between_scans_changes_no_colour() {
 
 /// As frames of Motion JPEG come.
 #[test]
+fn components_of_one_identifier_come_in_order() {
+    let size = Size { width: 40, height: 24 };
+    let usual = file(size, SamplingFactor::F_2_2, |_| {});
+    let mut other = usual.clone();
+    let at = |marker: u8| usual.windows(2).position(|two| two == [0xff, marker]).unwrap();
+    for number in 0..3 {
+        other[at(0xc0) + 10 + 3 * number] = 7;
+        other[at(0xda) + 5 + 2 * number] = 7;
+    }
+    assert_same(&other, &usual, size);
+}
+
+#[test]
 fn a_file_without_huffman_tables_has_the_usual_ones() {
     let whole = file(Size { width: 40, height: 30 }, SamplingFactor::F_2_2, |_| {});
     let mut bare = whole.clone();
