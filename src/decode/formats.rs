@@ -9,7 +9,8 @@ use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
 use super::gif::Screen;
 use super::png::{self, Stripped};
-use super::{Channels, Grey, Orientation, Picture, check_size};
+
+use super::{Channels, Grey, Orientation, Picture, check_size, webp};
 use crate::config::{Limits, Size};
 use crate::error::{Cause, CauseKind};
 use crate::memory::zeroed;
@@ -55,6 +56,7 @@ impl<'a> Other<'a> {
         // Metadata that cannot be read is no reason to lose the picture.
         let orientation = match format {
             ImageFormat::Png => png::exif(encoded).and_then(MetaOrientation::from_exif_chunk),
+            ImageFormat::WebP => webp::exif(encoded).and_then(MetaOrientation::from_exif_chunk),
             _ => decoder.orientation().ok(),
         };
         let orientation = orientation.and_then(|found| Orientation::from_exif(found.to_exif()));

@@ -18,6 +18,7 @@ mod orient;
 mod png;
 pub(crate) mod pool;
 mod probe;
+mod webp;
 mod work;
 
 pub use describe::{Format, Stored};
