@@ -1,24 +1,37 @@
 //! Files, and nothing that has a file's name: to open a FIFO is to wait for who writes into
 //! it, and a device may do anything.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
 /// Opens a regular file for reading. Of anything else an error tells what it is, see
 /// [`is_none`].
 pub(crate) fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    let mut options = File::options();
-    options.read(true);
+    open_as(File::options().read(true), path)
+}
+
+/// The same with other options.
+pub(crate) fn open_as(options: &mut OpenOptions, path: &Path) -> io::Result<(File, Metadata)> {
+    // No waiting, and no terminal that would become this process's.
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-    let file = options.open(path)?;
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path).map_err(|error| match error.raw_os_error() {
+        // Of a socket, or of a FIFO that nobody reads, to write to it.
+        #[cfg(unix)]
+        Some(libc::ENXIO) => none("not a regular file"),
+        _ => error,
+    })?;
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a folder" } else { "not a regular file" };
-        return Err(io::Error::new(io::ErrorKind::Unsupported, format!("it is {what}")));
+    match metadata.is_file() {
+        true => Ok((file, metadata)),
+        false if metadata.is_dir() => Err(none("a folder")),
+        false => Err(none("not a regular file")),
     }
-    Ok((file, metadata))
+}
+
+fn none(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, format!("it is {what}"))
 }
 
 /// Whether an error of [`open`] says that there is no file; the system's own errors of that

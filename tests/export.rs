@@ -952,6 +952,53 @@ fn parts_do_not_collide_and_the_missing_are_named() {
     });
 }
 
+/// Who opens a pipe waits for the other end.
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+    within(|_| {
+        let (root, out) = (pictures(12, |_| false), tempfile::tempdir().unwrap());
+        let to = out.path().join("out");
+        let part = |rank| samples(builder(root.path()), &to, 4).part(Shard { rank, world: 2 });
+        let made = |name: &str| {
+            let pipe = to.join(name);
+            assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            pipe
+        };
+        drop(part(0).start().unwrap());
+        let locks = ["part-1-of-2", "part-0-of-3", "another"];
+        let [own, ..] = locks.map(|name| made(&format!(".infeed-export/{name}.lock")));
+        part(0).run().unwrap();
+        let refused = |part: Export<u8>, pipe: &Path| {
+            let told = part.run().unwrap_err().to_string();
+            let name = pipe.file_name().unwrap().to_string_lossy();
+            assert!(told.contains("it is not a regular file") && told.contains(&*name), "{told}");
+            fs::remove_file(pipe).unwrap();
+        };
+        refused(part(1), &own);
+        let manifest = merge(&to).unwrap_err().to_string();
+        assert!(manifest.contains("are missing"), "{manifest}");
+        part(1).run().unwrap();
+        assert!(merge(&to).unwrap().ended);
+        for (single, name) in [(false, "images-00000.npy"), (true, "images.npy")] {
+            let to = out.path().join(format!("single-{single}"));
+            fs::create_dir(&to).unwrap();
+            let export = || samples(builder(root.path()), &to, 4).single(single);
+            drop(export().start().unwrap());
+            let pipe = to.join(format!(".{name}.tmp"));
+            fs::remove_file(&pipe).ok();
+            assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            // What is left half-written of shards is removed; a single file goes on.
+            if single {
+                let told = export().run().unwrap_err().to_string();
+                assert!(told.contains("it is not a regular file") && told.contains(name), "{told}");
+                fs::remove_file(&pipe).unwrap();
+            }
+            assert!(export().run().unwrap().ended);
+        }
+    });
+}
+
 /// As it is started by launchers, in processes at the same time.
 #[test]
 fn processes_share_an_export() {

@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::regular;
 use crate::unfinished::refused;
 
 /// The manifest's name in the folder of an export.
@@ -124,7 +125,9 @@ pub(super) struct Coming {
 impl Coming {
     pub(super) fn create(folder: &Path, name: &str) -> Io<Self> {
         let (path, temporary) = (folder.join(name), folder.join(temporary(name)));
-        let file = File::create(&temporary).at(&path)?;
+        let options = &mut File::options();
+        let options = options.write(true).create(true).truncate(true);
+        let (file, _) = regular::open_as(options, &temporary).at(&path)?;
         Ok(Coming { unnamed: Unnamed { file, path, temporary }, named: false })
     }
 

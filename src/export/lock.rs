@@ -2,7 +2,7 @@
 //! one division.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use fs4::{FileExt, TryLockError};
@@ -11,6 +11,7 @@ use super::folder::{At, EXPORT, Io, names};
 use super::journal::Journal;
 use crate::config::Shard;
 use crate::error::{Error, Result};
+use crate::regular;
 
 /// Held while a part is made. The file stays, as another may be about to lock it; it
 /// goes with the journal.
@@ -26,10 +27,10 @@ impl Lock {
         let path = journal.folder.join(&name);
         let file = loop {
             fs::create_dir_all(&journal.folder).at(&journal.folder)?;
-            let file = match File::options().create(true).append(true).open(&path) {
+            let file = match regular::open_as(File::options().create(true).append(true), &path) {
                 // An export that has just ended took the folder away.
                 Err(_) if !journal.exists() => continue,
-                file => file.at(&path)?,
+                opened => opened.at(&path)?.0,
             };
             if locked(&file, &path)? {
                 return Err(busy(out, &part.to_string(), "wait for it, or stop it"));
@@ -99,9 +100,9 @@ fn locked(file: &File, path: &Path) -> Io<bool> {
     }
 }
 
-fn is_locked(path: &PathBuf) -> Io<bool> {
-    match File::options().append(true).open(path) {
-        Ok(file) => locked(&file, path),
+fn is_locked(path: &Path) -> Io<bool> {
+    match regular::open_as(File::options().append(true), path) {
+        Ok((file, _)) => locked(&file, path),
         Err(_) => Ok(false),
     }
 }

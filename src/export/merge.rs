@@ -15,6 +15,7 @@ use super::shards::numbered;
 use super::summary::{Summary, replaced};
 use crate::config::Shard;
 use crate::error::{Error, Result};
+use crate::regular;
 
 /// Ends an export that several processes have made: writes its manifest and
 /// `export.json`. An export that has ended is left as it is.
@@ -143,7 +144,7 @@ fn name_single(out: &Path, name: &str, header: &[u8], bytes: u64) -> Io<()> {
     if !temporary.exists() {
         return Ok(());
     }
-    let file = std::fs::File::options().write(true).open(&temporary).at(&path)?;
+    let (file, _) = regular::open_as(std::fs::File::options().write(true), &temporary).at(&path)?;
     write_at(&file, header, 0)
         .and_then(|()| file.set_len(bytes))
         .and_then(|()| file.sync_all())

@@ -23,6 +23,7 @@ use super::recipe::Recipe;
 use super::shards::Shards;
 use crate::batch::{Batch, Sample};
 use crate::fence::fence;
+use crate::regular;
 use crate::source::{Fingerprint, Source};
 use crate::stats::StageStats;
 
@@ -88,8 +89,9 @@ pub(super) fn open_single(out: &Path, recipe: &Recipe) -> Io<Vec<Unnamed>> {
             std::fs::rename(&path, &temporary).at(&path)?;
         }
         let mut options = File::options();
-        let file = options.write(true).create(true).truncate(false).open(&temporary);
-        Ok(Unnamed { file: file.at(&path)?, path, temporary })
+        let options = options.write(true).create(true).truncate(false);
+        let (file, _) = regular::open_as(options, &temporary).at(&path)?;
+        Ok(Unnamed { file, path, temporary })
     };
     recipe.arrays().iter().map(open).collect()
 }

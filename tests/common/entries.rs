@@ -2,7 +2,6 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,7 +20,11 @@ pub(crate) fn make(root: &Path, good: &[u8]) -> Vec<(PathBuf, Option<CauseKind>)
     let made = Command::new("mkfifo").arg(sample("pipe.jpg".as_ref(), UNSUPPORTED)).status();
     assert!(made.unwrap().success());
     // It stays when its listener has gone.
-    drop(UnixListener::bind(sample("socket.jpg".as_ref(), Some(CauseKind::Io))).unwrap());
+    #[allow(clippy::disallowed_types, reason = "nobody can connect")]
+    drop(
+        std::os::unix::net::UnixListener::bind(sample("socket.jpg".as_ref(), UNSUPPORTED))
+            .unwrap(),
+    );
     symlink("/dev/zero", sample("device.jpg".as_ref(), UNSUPPORTED)).unwrap();
     symlink("nowhere", sample("dangling.png".as_ref(), Some(CauseKind::NotFound))).unwrap();
     symlink("itself.jpg", sample("itself.jpg".as_ref(), Some(CauseKind::Io))).unwrap();
