@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::scripted::{Act, Scripted};
+use common::scripted::{Act, Scripted, Walk};
 use common::trees::{jpeg, ppm, tree};
 use common::within;
 use infeed::{Budget, CauseKind, Error, ErrorKind, Loader, LoaderBuilder, OnError, Order, Stage};
@@ -211,8 +211,60 @@ fn a_read_that_does_not_come_back_fails_and_many_end_the_run() {
         let mut loader = builder().readers(2).build().unwrap();
         let last = loader.epoch(0).unwrap().last().unwrap().unwrap_err();
         assert_eq!(last.kind(), ErrorKind::ReadsStuck);
+        assert_eq!(last.path(), Some(&*Scripted::path(2)));
         assert_eq!(loader.epoch(1).unwrap_err().kind(), ErrorKind::ReadsStuck);
         source.gate().open();
+    });
+}
+
+#[test]
+fn a_read_that_does_not_come_back_keeps_its_permit_and_its_buffer() {
+    within(|watch| {
+        let mut acts = vec![Act::Good; 60];
+        acts[0] = Act::HeldFilling;
+        // All others have to wait for their turn, so that they meet.
+        let source = Scripted::with(acts, Walk::Whole, 1);
+        let builder = source.loader().batch_size(8).readers(3).on_error(OnError::skip());
+        let builder = builder.max_file_bytes(4_096);
+        let mut loader = builder.read_timeout(Some(Duration::from_millis(50))).build().unwrap();
+        watch.on(&loader);
+        let images: usize = loader.epoch(0).unwrap().map(|batch| batch.unwrap().len()).sum();
+        assert_eq!(images, 59);
+        let stats = loader.stats();
+        assert_eq!(stats.stuck_reads, 1);
+        assert!(stats.memory.encoded.bytes >= 9, "{:?}", stats.memory.encoded);
+        assert_eq!(source.most_reading(), 3, "the one that is stuck among them");
+        source.gate().open();
+        common::eventually("the read's end", common::LIMIT, || {
+            let stats = loader.stats();
+            (stats.stuck_reads, stats.memory.encoded.bytes) == (0, 0)
+        });
+    });
+}
+
+#[test]
+fn memory_that_a_stuck_read_keeps_is_not_waited_for() {
+    within(|watch| {
+        let mut acts = vec![Act::Good; 20];
+        acts[0] = Act::HeldFilling;
+        // A file takes all there is for files.
+        let source = Scripted::with(acts, Walk::Whole, 1);
+        let builder = source.loader().batch_size(4).readers(3).on_error(OnError::skip());
+        let mut loader = builder.read_timeout(Some(Duration::from_millis(50))).build().unwrap();
+        watch.on(&loader);
+        let mut epoch = loader.epoch(0).unwrap();
+        epoch.by_ref().for_each(drop);
+        let (failures, images) = (epoch.failures(), epoch.stats().images);
+        assert_eq!(failures.len() as u64 + images, 20);
+        assert!(failures.iter().all(|failure| failure.cause().kind() == CauseKind::TimedOut));
+        let told = failures.last().unwrap().to_string();
+        for part in ["no memory for 9 bytes", "read_timeout = 50ms", "class0/0 the first"] {
+            assert!(told.contains(part), "{told}");
+        }
+        drop(epoch);
+        source.gate().open();
+        common::eventually("the read's end", common::LIMIT, || loader.stats().stuck_reads == 0);
+        assert_eq!(loader.epoch(1).unwrap().map(|batch| batch.unwrap().len()).sum::<usize>(), 20);
     });
 }
 
@@ -310,6 +362,28 @@ fn a_file_that_vanishes_after_the_walk_is_not_found() {
         let error = loader.epoch(0).unwrap().next().unwrap().unwrap_err();
         let sample = error.sample().unwrap();
         assert_eq!((sample.stage(), sample.cause().kind()), (Stage::Read, CauseKind::NotFound));
+    });
+}
+
+#[test]
+fn a_file_that_changes_after_the_walk_is_what_it_is_when_it_is_read() {
+    let root = tree((1..5).map(|at| (format!("{at}.ppm"), ppm(4, 4, at))));
+    within(move |_| {
+        let mut loader = small(&root).on_error(OnError::skip()).build().unwrap();
+        common::eventually("the walk's end", common::LIMIT, || loader.samples().is_some());
+        let resize = |name: &str, bytes| {
+            let file = std::fs::File::options().write(true).open(root.path().join(name));
+            file.unwrap().set_len(bytes).unwrap();
+        };
+        resize("2.ppm", 30);
+        resize("3.ppm", 0);
+        // What stands behind a picture is none of it.
+        resize("4.ppm", 10_000);
+        let mut epoch = loader.epoch(0).unwrap();
+        let batches = epoch.by_ref().map(|batch| batch.unwrap().len());
+        assert_eq!(batches.sum::<usize>(), 2);
+        let told: Vec<_> = epoch.failures().iter().map(|f| (f.index(), f.cause().kind())).collect();
+        assert_eq!(told, [(1, CauseKind::Truncated), (2, CauseKind::Corrupt)]);
     });
 }
 

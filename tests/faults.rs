@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use common::allocator::{Counting, REFUSED_ABOVE};
 use common::trees::{ppm, tree};
 use common::{eventually, lock, within};
-use infeed::{CauseKind, ErrorKind, Loader, OnError, Stage};
+use infeed::{Batch, Cache, CauseKind, ErrorKind, Loader, OnError, Stage};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -100,6 +100,37 @@ fn memory_refused_for_a_sample_costs_that_sample() {
         drop(epoch);
         drop(refused);
         assert_eq!(loader.epoch(0).unwrap().next().unwrap().unwrap().len(), 6);
+    });
+}
+
+#[test]
+fn a_cache_that_is_refused_memory_goes_without() {
+    alone(|| {
+        let root = tree((0..20).map(|at| (format!("{at:02}.ppm"), ppm(8, 8, at))));
+        let builder = || {
+            let builder = Loader::folder(root.path()).dtype::<u8>().size(256, 256).batch_size(1);
+            builder.threads(1).readers(1).prefetch(1)
+        };
+        // No copies, which would be refused as well.
+        let sum = |batch: infeed::Result<Batch<u8>>| {
+            let mix =
+                |sum: u64, &level: &u8| (sum ^ u64::from(level)).wrapping_mul(0x100_0000_01b3);
+            batch.unwrap().as_slice().iter().fold(7, mix)
+        };
+        let mut plain = builder().build().unwrap();
+        let expected: Vec<_> = plain.epoch(0).unwrap().map(sum).collect();
+        let mut loader = builder().cache(Cache::memory(64 << 20)).build().unwrap();
+        let mut epoch = loader.epoch(0).unwrap();
+        let mut sums = vec![sum(epoch.next().unwrap())];
+        // Batches have their memory now, which is as much as the cache wants for a sample.
+        let refused = Refused::above(100 << 10);
+        sums.extend(epoch.map(sum));
+        drop(refused);
+        assert_eq!(sums, expected);
+        let kept = loader.stats().cache.unwrap().samples;
+        assert!((1..10).contains(&kept), "{kept} kept");
+        assert_eq!(loader.epoch(1).unwrap().count(), 20);
+        assert_eq!(loader.stats().cache.unwrap().samples, 20);
     });
 }
 
@@ -231,4 +262,76 @@ fn limited(root: &Path, kilobytes: u64) -> std::process::Output {
     let output = command.env("RUST_BACKTRACE", "0").stdin(Stdio::null()).output().unwrap();
     assert_ne!(output.status.code(), Some(124), "{kilobytes} kB: not done after 20 s");
     output
+}
+
+/// The command as a user who may start only so many threads; the superuser may start any.
+#[cfg(feature = "cli")]
+#[test]
+fn a_user_without_threads_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    // SAFETY: it only tells.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: only the superuser may be another user");
+        return;
+    }
+    alone(|| {
+        // Nobody else's threads count.
+        let user = 61_000 + std::process::id() % 1_000;
+        let files = (0..40).map(|at| (format!("{at:02}.ppm"), ppm(64, 64, at)));
+        let root = tree(files.map(|(name, file)| (format!("photos/{name}"), file)));
+        let locked = root.path().join("photos/unreadable.ppm");
+        std::fs::copy(root.path().join("photos/00.ppm"), &locked).unwrap();
+        std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o000)).unwrap();
+        std::fs::set_permissions(root.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        // Where the build is need not be open to all.
+        let infeed = root.path().join("infeed");
+        std::fs::copy(common::command::INFEED, &infeed).unwrap();
+        let run = |threads: u64, folder: &str| {
+            let mut command = Command::new("timeout");
+            command.arg("60").arg(&infeed).args(["run", folder, "--size", "32x32"]);
+            command.args(["--threads", "3", "--readers", "3", "--on-error", "skip"]);
+            command.current_dir(root.path()).uid(user).stdin(Stdio::null());
+            let limits = libc::rlimit { rlim_cur: threads, rlim_max: threads };
+            let limit = move || {
+                // SAFETY: it is read alone.
+                match unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &limits) } {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            };
+            // SAFETY: the limit is set by one call, which allocates nothing.
+            unsafe { command.pre_exec(limit) };
+            let output = command.env("RUST_BACKTRACE", "0").output().unwrap();
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_ne!(output.status.code(), Some(124), "{threads}: {told}");
+            (output.status.code(), told, String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        let (mut refused, mut done) = (0, 0);
+        // `timeout` is a process, too.
+        for threads in 2..14 {
+            let (code, told, _) = run(threads, "photos");
+            assert!(!told.contains("panicked"), "{threads}: {told}");
+            match code {
+                Some(0) => done += 1,
+                _ => {
+                    assert!(told.contains("cannot be started"), "{threads}: {code:?} {told}");
+                    refused += 1;
+                }
+            }
+        }
+        // With fewer threads than readers, reads take turns.
+        assert!(refused > 3 && done > 3, "{refused}, {done}");
+        let (code, told, done) = run(1_000, "photos");
+        assert_eq!(code, Some(0), "{told}");
+        assert!(done.contains("unreadable.ppm") && done.contains("ermission denied"), "{done}");
+        // And a folder that nobody may look into.
+        std::fs::create_dir(root.path().join("photos/closed")).unwrap();
+        let closed = root.path().join("photos/closed");
+        std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+        let (code, told, _) = run(1_000, "photos");
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains("closed") && told.contains("ermission denied"), "{told}");
+    });
 }

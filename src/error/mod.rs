@@ -172,6 +172,12 @@ impl Error {
         Error::new(Repr::Superseded)
     }
 
+    /// The thread `name` cannot be started.
+    pub(crate) fn no_thread(name: &str, source: std::io::Error) -> Self {
+        let remedy = "lower threads, or raise the limits on threads (ulimit -u) and memory";
+        Error::system(format!("the thread {name} cannot be started ({remedy})"), source)
+    }
+
     pub(crate) fn system(what: impl Into<String>, source: std::io::Error) -> Self {
         Error::new(Repr::System { what: what.into(), source })
     }

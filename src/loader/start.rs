@@ -13,7 +13,7 @@ use crate::decode::{Decode, pool::Worker};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::fence::fence;
-use crate::read::{Giver, Loaded, Readers, Retries, grant};
+use crate::read::{Giver, Loaded, Readers, Retries, grant, runtime};
 use crate::source::{Listing, Source};
 use crate::transform::{Scaler, Transform};
 use crate::window::Window;
@@ -92,9 +92,8 @@ impl<T: Element> Starting<'_, T> {
             }
             Err(error) => drop(made_sender.try_send(Err(error))),
         })?;
-        made.recv()
-            .unwrap_or_else(|gone| Err(std::io::Error::other(gone)))
-            .map_err(|error| Error::system("the readers' runtime cannot be made", error))?;
+        let gone = |gone| Error::lost(format!("the thread infeed-read: {gone}"));
+        made.recv().unwrap_or_else(|end| Err(gone(end)))?;
         let (walking, walked) = bounded(0);
         let walk = spawn_walk(shared, source, walking)?;
         let watched = Arc::clone(shared);
@@ -136,19 +135,7 @@ fn spawn<T: Element>(
         drop(guard);
     };
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    spawned.map_err(|error| {
-        let remedy = "lower threads, or raise the limits on threads and memory";
-        Error::system(format!("the thread {name} cannot be started ({remedy})"), error)
-    })
-}
-
-/// One thread for the tasks, and as many as `readers` that block.
-fn runtime(readers: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .thread_name("infeed-read")
-        .max_blocking_threads(readers)
-        .build()
+    spawned.map_err(|error| Error::no_thread(name, error))
 }
 
 /// Lets the threads that were started end when a later one cannot be.

@@ -216,6 +216,13 @@ pub(crate) struct Lease {
     budget: Arc<ByteBudget>,
 }
 
+impl Lease {
+    /// Bytes of the budget that it counts for.
+    pub(crate) fn charged(&self) -> u64 {
+        self.charge.buffer + self.charge.extra
+    }
+}
+
 impl Deref for Lease {
     type Target = [u8];
 

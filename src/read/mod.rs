@@ -14,6 +14,7 @@ mod job;
 #[cfg(infeed_shuttle)]
 mod models;
 mod permits;
+mod runtime;
 mod stuck;
 
 use std::collections::VecDeque;
@@ -40,6 +41,7 @@ pub(crate) use handoff::{Giver, Handoff, Taker, handoff};
 pub(crate) use job::{Content, Job, Loaded, Retries};
 pub(crate) use permits::Permits;
 use permits::Permitted;
+pub(crate) use runtime::runtime;
 pub(crate) use stuck::StuckReads;
 
 /// Tickets granted in one go: enough to make the window's lock cheap, few enough
@@ -325,6 +327,10 @@ impl<T: Element> Readers<T> {
                 self.settle_reading(reading, outcome);
                 return;
             }
+            if let Some(cause) = self.never_admitted(&reading.clock, timeout) {
+                self.settle_reading(reading, Err(cause));
+                return;
+            }
             // Time spent waiting for memory is ours, not the storage's.
             match reading.clock.running_since() {
                 None => since = Instant::now(),
@@ -335,11 +341,26 @@ impl<T: Element> Readers<T> {
         self.give_up(reading, permit, timeout);
     }
 
+    /// Why a read gets no memory however long it waits, if it does not: others that do not
+    /// come back have it.
+    fn never_admitted(&self, clock: &AdmissionClock, timeout: Duration) -> Option<Cause> {
+        let wanted = clock.wanted()?;
+        let ((held, first), limit) = (self.stuck.held()?, self.encoded.limit());
+        let message = || {
+            format!(
+                "no memory for {wanted} bytes within read_timeout = {timeout:?}: reads that do not \
+                 come back hold {held} of {limit}, {} the first. A higher memory_limit leaves more",
+                first.display()
+            )
+        };
+        (held + wanted > limit).then(|| Cause::new(CauseKind::TimedOut, message()))
+    }
+
     /// Fails the sample of a read that does not come back. The read keeps its
     /// permit and its memory, and nothing else.
     fn give_up(&self, reading: Reading<T>, permit: Permit<T>, timeout: Duration) {
         let Reading { job, entry, read, clock, started, .. } = reading;
-        let stuck = self.stuck.add(entry.path.clone());
+        let stuck = self.stuck.add(entry.path.clone(), clock.held());
         tokio::spawn(async move {
             drop(read.await);
             drop((stuck, permit));

@@ -62,3 +62,27 @@ fn fill(file: &mut File, mut encoded: Encoded) -> Result<Encoded, Cause> {
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::read::budget::ByteBudget;
+
+    #[test]
+    fn a_file_that_shrinks_while_it_is_read_is_truncated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("photo");
+        std::fs::write(&path, [7; 100]).unwrap();
+        let (mut file, _) = regular::open(&path).unwrap();
+        let budget = ByteBudget::new(1_000);
+        let encoded = || Admission::new(Arc::clone(&budget), 1_000, Instant::now()).try_admit(100);
+        assert!(fill(&mut file, encoded().unwrap().unwrap()).is_ok());
+        let (mut file, _) = regular::open(&path).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(40).unwrap();
+        let cause = fill(&mut file, encoded().unwrap().unwrap()).unwrap_err();
+        assert_eq!(cause.kind(), CauseKind::Truncated);
+        assert_eq!(cause.message(), "the file had 100 bytes when opened and shrank");
+    }
+}

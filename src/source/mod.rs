@@ -17,8 +17,8 @@ use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use crate::config::Size;
@@ -218,10 +218,12 @@ impl Admission {
     pub async fn admit(&self, bytes: u64) -> Result<Encoded, Cause> {
         let len = self.check(bytes)?;
         if let Some(lease) = self.budget.try_take(len, 0)? {
-            return Ok(Encoded::new(lease));
+            return Ok(self.admitted(lease));
         }
-        let _waiting = self.clock.wait();
-        Ok(Encoded::new(self.budget.take(len, 0).await?))
+        let waiting = self.clock.wait(bytes);
+        let lease = self.budget.take(len, 0).await?;
+        drop(waiting);
+        Ok(self.admitted(lease))
     }
 
     /// The same without waiting: `None` when the budget has no room now. For
@@ -232,7 +234,7 @@ impl Admission {
     /// As [`admit`](Self::admit).
     pub fn try_admit(&self, bytes: u64) -> Result<Option<Encoded>, Cause> {
         let len = self.check(bytes)?;
-        Ok(self.budget.try_take(len, 0)?.map(Encoded::new))
+        Ok(self.budget.try_take(len, 0)?.map(|lease| self.admitted(lease)))
     }
 
     /// A buffer for `len` bytes of cached pixels, which no limit on files
@@ -243,10 +245,17 @@ impl Admission {
             return None;
         }
         if let Some(lease) = self.budget.try_take(len, 0).ok()? {
-            return Some(Encoded::new(lease));
+            return Some(self.admitted(lease));
         }
-        let _waiting = self.clock.wait();
-        self.budget.take(len, 0).await.ok().map(Encoded::new)
+        let waiting = self.clock.wait(len as u64);
+        let lease = self.budget.take(len, 0).await.ok()?;
+        drop(waiting);
+        Some(self.admitted(lease))
+    }
+
+    fn admitted(&self, lease: Lease) -> Encoded {
+        self.clock.held.fetch_add(lease.charged(), Ordering::Relaxed);
+        Encoded::new(lease)
     }
 
     fn check(&self, bytes: u64) -> Result<usize, Cause> {
@@ -266,6 +275,10 @@ impl Admission {
 pub(crate) struct AdmissionClock {
     start: Instant,
     waiting: AtomicUsize,
+    /// Bytes that it waits for, or waited for last.
+    wanted: AtomicU64,
+    /// Bytes of the budget that it was given.
+    held: AtomicU64,
     /// Nanoseconds after `start` at which the last wait ended.
     ended: AtomicU64,
     waited: AtomicU64,
@@ -276,12 +289,14 @@ impl AdmissionClock {
         AdmissionClock {
             start,
             waiting: AtomicUsize::new(0),
+            wanted: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             waited: AtomicU64::new(0),
         }
     }
 
-    fn wait(&self) -> impl Drop + '_ {
+    fn wait(&self, bytes: u64) -> impl Drop + '_ {
         struct Waiting<'a>(&'a AdmissionClock, Instant);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -292,6 +307,7 @@ impl AdmissionClock {
                 clock.waiting.fetch_sub(1, Ordering::Relaxed);
             }
         }
+        self.wanted.store(bytes, Ordering::Relaxed);
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waiting(self, Instant::now())
     }
@@ -301,6 +317,16 @@ impl AdmissionClock {
     pub(crate) fn running_since(&self) -> Option<Instant> {
         let ended = std::time::Duration::from_nanos(self.ended.load(Ordering::Relaxed));
         (self.waiting.load(Ordering::Relaxed) == 0).then(|| self.start + ended)
+    }
+
+    /// Bytes that it waits for; `None` while it does not.
+    pub(crate) fn wanted(&self) -> Option<u64> {
+        (self.waiting.load(Ordering::Relaxed) > 0).then(|| self.wanted.load(Ordering::Relaxed))
+    }
+
+    /// Bytes of the budget that the read was given.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
     }
 
     pub(crate) fn waited(&self) -> std::time::Duration {
@@ -320,34 +346,11 @@ pub(crate) fn no_image(root: PathBuf) -> Error {
 ///
 /// # Errors
 ///
-/// What `work` returns; [`CauseKind::Panicked`] when it panics; [`CauseKind::Io`] when
-/// the operating system refuses a thread for it.
+/// What `work` returns; [`CauseKind::Panicked`] when it panics.
 pub async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, Cause> + Send + 'static,
 ) -> Result<R, Cause> {
-    // Handed over by way of a place from which it can be had back.
-    let work = Arc::new(Mutex::new(Some(work)));
-    let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let mut patience = None;
-    let spawned = loop {
-        let handed = Arc::clone(&work);
-        let task = move || match take(&handed) {
-            Some(work) => work(),
-            // It was tried again, or given up, before there was a thread for it.
-            None => Err(Cause::new(CauseKind::Io, "another thread has it")),
-        };
-        // Where no thread can be started, and there is none yet, the runtime panics; the
-        // task stays in its queue.
-        match fence(|| tokio::task::spawn_blocking(task)) {
-            Ok(spawned) => break spawned,
-            Err(refused) => {
-                let patience = patience.get_or_insert_with(shortage::Patience::new);
-                if !patience.pause().await && take(&work).is_some() {
-                    return Err(shortage::no_thread(refused.message()));
-                }
-            }
-        }
-    };
+    let spawned = fence(|| tokio::task::spawn_blocking(work))?;
     match spawned.await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {

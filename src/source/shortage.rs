@@ -1,5 +1,5 @@
-//! When the operating system has no file descriptor or no thread left for a read:
-//! others give theirs back soon, so a read tries again for a while before it fails.
+//! When the operating system has no file descriptor left for a read: others give theirs
+//! back soon, so a read tries again for a while before it fails.
 
 use std::io;
 use std::time::Duration;
@@ -27,18 +27,18 @@ pub(super) fn remedy(error: &io::Error) -> Option<&'static str> {
 }
 
 /// How long one call has been trying.
-pub(super) struct Patience {
+struct Patience {
     since: Instant,
     pause: Duration,
 }
 
 impl Patience {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Patience { since: Instant::now(), pause: SHORTEST_PAUSE }
     }
 
     /// Waits a little; false when it has been long enough.
-    pub(super) async fn pause(&mut self) -> bool {
+    async fn pause(&mut self) -> bool {
         if self.since.elapsed() >= PATIENCE {
             return false;
         }
@@ -46,15 +46,6 @@ impl Patience {
         self.pause = LONGEST_PAUSE.min(2 * self.pause);
         true
     }
-}
-
-/// No thread could be started for all that time; `refused` is what the runtime says.
-pub(super) fn no_thread(refused: &str) -> Cause {
-    let message = format!(
-        "{refused}, for {PATIENCE:?}. Raise the limit on threads (ulimit -u, or the container's), \
-         or lower readers"
-    );
-    Cause::new(CauseKind::Io, message)
 }
 
 /// Tries again and again for as long as `attempt` fails for want of a descriptor.

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 use crate::config::Resolved;
-use crate::error::{Cause, CauseKind, Error, Result};
+use crate::error::{Cause, CauseKind, Result};
 use crate::fence::{fence, fenced};
-use crate::read::StuckReads;
 use crate::read::budget::ByteBudget;
+use crate::read::{StuckReads, runtime};
 use crate::source::{Admission, Encoded, Source};
 
 /// Threads of one reader: more than one only where reads do not come back.
@@ -29,12 +29,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(config: &Resolved, stuck: &Arc<StuckReads>) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .thread_name("infeed-read")
-            .max_blocking_threads(THREADS)
-            .build()
-            .map_err(|error| Error::system("the readers' runtime cannot be made", error))?;
+        let runtime = runtime(THREADS)?;
         let max_file_bytes = config.limits.max_file_bytes;
         let budget = ByteBudget::new(max_file_bytes);
         let timeout = config.read_timeout;
@@ -54,7 +49,7 @@ impl Reader {
             let Some(timeout) = timeout else { return Some(read.await) };
             let done = tokio::time::timeout(timeout, &mut read).await.ok();
             if done.is_none() {
-                let stuck = stuck.add(path.to_owned());
+                let stuck = stuck.add(path.to_owned(), 0);
                 // It counts until it comes back, which is seen during a later read.
                 tokio::spawn(async move {
                     drop(read.await);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use infeed::decode::{Decode, Picture};
 use infeed::source::{Admission, Listing, ReadFuture, Source, blocking};
@@ -36,10 +37,12 @@ pub(crate) enum Act {
     HeldThread,
     /// The decoder thread waits at the gate.
     HeldDecode,
+    /// A thread of the blocking pool waits at the gate, with the memory for the file.
+    HeldFilling,
 }
 
 impl Act {
-    const ALL: [Act; 11] = [
+    const ALL: [Act; 12] = [
         Act::Good,
         Act::ReadError,
         Act::ReadPanic,
@@ -51,6 +54,7 @@ impl Act {
         Act::HeldTask,
         Act::HeldThread,
         Act::HeldDecode,
+        Act::HeldFilling,
     ];
 
     /// Those that fail.
@@ -93,6 +97,8 @@ struct Inner {
     jitter: u64,
     opened: Counter,
     decoded: Counter,
+    /// Reads that are under way, and the most of them that were.
+    reading: (AtomicUsize, AtomicUsize),
     gate: Gate,
     walk_gate: Gate,
     dropped: Counter,
@@ -108,14 +114,29 @@ impl Scripted {
     }
 
     pub(crate) fn with(acts: Vec<Act>, walk: Walk, jitter: u64) -> Self {
-        let (opened, decoded, dropped) = Default::default();
+        let (opened, decoded, reading, dropped) = Default::default();
         let (gate, walk_gate) = (Gate::closed(), Gate::closed());
-        Scripted(Arc::new(Inner { acts, walk, jitter, opened, decoded, gate, walk_gate, dropped }))
+        Scripted(Arc::new(Inner {
+            acts,
+            walk,
+            jitter,
+            opened,
+            decoded,
+            reading,
+            gate,
+            walk_gate,
+            dropped,
+        }))
     }
 
     /// Reads that were begun.
     pub(crate) fn opened(&self) -> &Counter {
         &self.0.opened
+    }
+
+    /// The most reads that were under way at once.
+    pub(crate) fn most_reading(&self) -> usize {
+        self.0.reading.1.load(Relaxed)
     }
 
     /// Pictures that were opened by a decoder.
@@ -201,6 +222,7 @@ impl Source for Scripted {
             panic!("scripted panic of read({index})");
         }
         Box::pin(async move {
+            let _reading = Reading::begin(&this);
             let _dropped = DropCounted(matches!(act, Act::HeldTask).then(|| this.clone()));
             for _ in 0..yields(this.0.jitter, index) {
                 tokio::task::yield_now().await;
@@ -220,10 +242,35 @@ impl Source for Scripted {
                 _ => {}
             }
             let mut encoded = admission.admit(9).await?;
+            if act == Act::HeldFilling {
+                let gate = this.0.gate.clone();
+                encoded = blocking(move || {
+                    gate.pass();
+                    Ok(encoded)
+                })
+                .await?;
+            }
             encoded[..8].copy_from_slice(&index.to_le_bytes());
             encoded[8] = act as u8;
             Ok(encoded)
         })
+    }
+}
+
+/// A read that is under way.
+struct Reading(Scripted);
+
+impl Reading {
+    fn begin(source: &Scripted) -> Self {
+        let (now, most) = &source.0.reading;
+        most.fetch_max(now.fetch_add(1, Relaxed) + 1, Relaxed);
+        Reading(source.clone())
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.0.reading.0.fetch_sub(1, Relaxed);
     }
 }
 
