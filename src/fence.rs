@@ -11,7 +11,15 @@ use crate::error::Cause;
 /// Runs `work`; a panic becomes a cause. What `work` left half done must not be
 /// used again.
 pub(crate) fn fence<R>(work: impl FnOnce() -> R) -> Result<R, Cause> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Cause::panicked(&*payload))
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let cause = Cause::panicked(&*payload);
+        // What a panic carries may panic again when it is dropped. What that one carries is
+        // left alone.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+            std::mem::forget(again);
+        }
+        cause
+    })
 }
 
 /// The same for a future.
@@ -43,6 +51,20 @@ mod tests {
         assert_eq!(cause.kind(), CauseKind::Panicked);
         assert_eq!(cause.message(), "number 7");
         assert_eq!(fence(|| 3).unwrap(), 3);
+    }
+
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            std::panic::panic_any(Bomb);
+        }
+    }
+
+    #[test]
+    fn so_does_one_that_carries_another() {
+        let cause = fence(|| std::panic::panic_any(Bomb)).unwrap_err();
+        assert_eq!(cause.kind(), CauseKind::Panicked);
     }
 
     #[tokio::test]

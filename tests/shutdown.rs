@@ -94,6 +94,92 @@ fn many_loaders_leave_nothing_behind() {
 }
 
 #[test]
+fn loaders_of_folders_close_their_files() {
+    let picture = |at| common::trees::ppm(8, 8, at);
+    let root = common::trees::tree((0..30).map(|at| (format!("{at:02}.ppm"), picture(at))));
+    let cached = tempfile::tempdir().unwrap();
+    alone(move |_| {
+        let files = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        let before = files();
+        for number in 0..60 {
+            let builder = infeed::Loader::folder(root.path()).size(8, 8).batch_size(4).threads(2);
+            let cache = match number % 3 {
+                0 => infeed::Cache::None,
+                _ => infeed::Cache::disk(cached.path(), 1 << 20),
+            };
+            let mut loader = builder.cache(cache).build().unwrap();
+            loader.epoch(0).unwrap().take(number % 9).for_each(|batch| drop(batch.unwrap()));
+        }
+        assert_threads(0);
+        assert_eq!(files(), before, "open files");
+    });
+}
+
+/// Hears what the loader tells of its work, as a program's own log does, and panics on one
+/// of its threads when told to.
+struct Deaf;
+
+/// The beginning of that thread's name.
+static PANICS_ON: Mutex<&str> = Mutex::new("nobody");
+
+impl Deaf {
+    fn hear() {
+        let on = *lock(&PANICS_ON);
+        let thread = std::thread::current();
+        assert!(!thread.name().is_some_and(|name| name.starts_with(on)), "a log that panics");
+    }
+}
+
+impl tracing::Subscriber for Deaf {
+    fn register_callsite(&self, _: &tracing::Metadata<'_>) -> tracing::subscriber::Interest {
+        tracing::subscriber::Interest::sometimes()
+    }
+
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        *lock(&PANICS_ON) != "nobody"
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        Deaf::hear();
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        Deaf::hear();
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_thread_of_ours_that_panics_ends_the_run() {
+    alone(|watch| {
+        tracing::subscriber::set_global_default(Deaf).unwrap();
+        for on in ["infeed-decode", "infeed-read"] {
+            let mut acts = vec![Act::Good; 40];
+            acts[9] = Act::ReadError;
+            let source = Scripted::new(acts);
+            let builder = source.loader().batch_size(4).threads(2).on_error(OnError::skip());
+            let mut loader = builder.build().unwrap();
+            watch.on(&loader);
+            *lock(&PANICS_ON) = on;
+            let items: Vec<Item> = loader.epoch(0).unwrap().map(Item::from).collect();
+            *lock(&PANICS_ON) = "nobody";
+            let lost = Item::run(ErrorKind::Lost);
+            assert_eq!(items.last(), Some(&lost), "{on}: {items:?}");
+            let again = loader.epoch(1).and_then(|epoch| epoch.last().unwrap());
+            let again = again.map(drop).map_err(|error| error.kind());
+            assert_eq!(again.err(), Some(ErrorKind::Lost), "{on}");
+            drop(loader);
+            assert_threads(0);
+        }
+    });
+}
+
+#[test]
 fn a_read_stuck_for_ever_is_left_behind_alone() {
     alone(|watch| {
         let mut acts = vec![Act::Good; 40];
