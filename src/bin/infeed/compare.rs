@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use infeed::Element;
 use serde_json::json;
@@ -36,7 +37,7 @@ pub(crate) fn compare<T: Element>(args: &args::Compare) -> Outcome {
         if !args.json {
             eprint!("{} ..\r", way.describe());
         }
-        let outcome = run_way(way, plan.images);
+        let outcome = run_way(way, plan.images, &interrupt);
         if interrupt.requested() {
             eprintln!("interrupted during: {}", way.describe());
             break;
@@ -97,15 +98,28 @@ impl Plan {
     }
 }
 
-/// Runs one way in a process of its own: this program, with the same flags.
-fn run_way(way: Way, images: usize) -> Result<Figures, Box<dyn std::error::Error>> {
+/// Runs one way in a process of its own: this program, with the same flags. It ends
+/// where the user asks to stop.
+fn run_way(
+    way: Way,
+    images: usize,
+    interrupt: &Interrupt,
+) -> Result<Figures, Box<dyn std::error::Error>> {
     let name = clap::ValueEnum::to_possible_value(&way);
     let name = name.map(|name| name.get_name().to_owned()).unwrap_or_default();
-    let output = Command::new(std::env::current_exe()?)
+    let mut child = Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
         .args(["--way", &name, "--images", &images.to_string()])
-        .stderr(Stdio::inherit())
-        .output()?;
+        .stdout(Stdio::piped())
+        .spawn()?;
+    // It writes its figures at its end, less than a pipe takes.
+    while child.try_wait()?.is_none() {
+        if interrupt.requested() {
+            child.kill()?;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output()?;
     if !output.status.success() {
         return Err(format!("{} did not finish: {}", way.describe(), output.status).into());
     }

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use infeed::StopHandle;
 
+#[cfg(unix)]
+use crate::system::is_ignored;
+
 /// Whether the user has asked to stop.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
@@ -35,25 +38,21 @@ impl Interrupt {
 #[cfg(unix)]
 fn on_signal(mut act: impl FnMut() + Send + 'static) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let ignored = ignored();
     // What was ignored from the start is to go on being so: `nohup` asks for that.
-    let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|of| ignored >> (of - 1) & 1 == 0);
+    let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&of| !is_ignored(of));
     let mut signals = signal_hook::iterator::Signals::new(heard)?;
     let listen = move || signals.forever().for_each(|_| act());
-    std::thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map_err(|error| {
+        let remedy = "raise the limit on threads (ulimit -u)";
+        io::Error::new(
+            error.kind(),
+            format!("the thread signals cannot be started ({remedy}): {error}"),
+        )
+    })?;
     Ok(())
 }
 
 #[cfg(not(unix))]
 fn on_signal(act: impl FnMut() + Send + 'static) -> io::Result<()> {
     ctrlc::set_handler(act).map_err(io::Error::other)
-}
-
-/// The signals that this process ignores, from the lowest bit on; none where the system
-/// does not tell.
-#[cfg(unix)]
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

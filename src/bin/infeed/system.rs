@@ -54,6 +54,17 @@ pub(crate) fn cpu_seconds() -> Option<f64> {
     Some((ticks(14)? + ticks(15)?) as f64 / 100.0)
 }
 
+/// Whether this process ignores a signal.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    // SAFETY: all-zero bytes are a valid `sigaction`, of numbers and no function.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: nothing is set, and the pointer is to a live `sigaction` of ours.
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), &mut action) };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
 fn kilobytes(file: &str, field: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(field))?;
