@@ -31,9 +31,11 @@ from PIL import Image, ImageFile, ImageOps
 # Two pictures are the same when their levels differ by so much on average.
 SAME = 2.0
 # And where a format keeps them exactly, and the libraries have them alike, by nothing.
-LOSSLESS = (b"\x89PNG", b"GIF8", b"BM", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
+LOSSLESS = (b"\x89PNG", b"GIF8", b"BM", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"II*\0", b"MM\0*")
 # Of the pictures that both libraries agree on, so many have to be the same.
 SHARE = 0.99
+# No square of 8 by 8 pixels may be further off than this, on average.
+SQUARE = 24.0
 # What the libraries may take for one file, which some files try to exceed.
 BYTES = 4 << 30
 SECONDS = 20
@@ -79,6 +81,25 @@ def distance(one, other):
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
 
+def worst(one, other):
+    """The same of the squares of 8 by 8 pixels that differ most: a block that is wrong in a
+    large picture is none in its mean."""
+    if distance(one, other) is None:
+        return None
+    off = np.abs(one.astype(np.int16) - other.astype(np.int16)).mean(axis=2)
+    rows, columns = np.arange(0, off.shape[0], 8), np.arange(0, off.shape[1], 8)
+    sums = np.add.reduceat(np.add.reduceat(off, rows, axis=0), columns, axis=1)
+    areas = np.outer(np.diff([*rows, off.shape[0]]), np.diff([*columns, off.shape[1]]))
+    return float((sums / areas).max())
+
+
+def is_lossless(encoded):
+    """Whether a file's format keeps levels as they are; a TIFF may hold a JPEG."""
+    if encoded[8:16] == b"WEBPVP8L":
+        return True
+    return encoded.startswith(LOSSLESS) and not (encoded[:2] in (b"II", b"MM") and b"\xff\xd8\xff" in encoded)
+
+
 def verdict(folder, entry):
     opencv, pillow = by_opencv(entry["path"]), by_pillow(entry["path"])
     here = None
@@ -97,8 +118,10 @@ def verdict(folder, entry):
     }
     near = [found[name] for name in ("opencv", "pillow") if found[name] is not None]
     with open(entry["path"], "rb") as file:
-        exact = apart == 0 and file.read(4).startswith(LOSSLESS)
-    found["same"] = bool(near) and min(near) <= (0 if exact else SAME)
+        exact = apart == 0 and is_lossless(file.read())
+    squares = [value for value in (worst(here, opencv), worst(here, pillow)) if value is not None]
+    found["square"] = min(squares, default=None)
+    found["same"] = bool(near) and min(near) <= (0 if exact else SAME) and min(squares) <= SQUARE
     return found
 
 

@@ -35,6 +35,12 @@ fn palette(colors: u32) -> Vec<u8> {
 
 pub(super) fn add(files: &mut Files) {
     let picture = Fate::Picture(31, 17);
+    for (width, height) in [(1, 1), (65_535, 1), (1, 65_535)] {
+        let pixels = rows(width as usize, height as usize, 24);
+        let bytes = bmp(width, height, 24, 0, &[], &pixels);
+        let fate = Fate::Picture(width as u32, height as u32);
+        files.add(format!("bmp/{width}x{height}.bmp"), fate, bytes);
+    }
     for (depth, colors) in [(1, 2), (4, 16), (8, 256), (16, 0), (24, 0), (32, 0)] {
         let rows = rows(31, 17, depth.into());
         let bytes = bmp(31, 17, depth, 0, &palette(colors), &rows);

@@ -94,6 +94,8 @@ pub(super) fn add(files: &mut Files) {
     files.add("gif/empty-frame.gif", DAMAGED, gif(whole(), &[frame(0, 0, 0, 0, false, &[])]));
     let short = frame(0, 0, 31, 17, false, &pixels[..100]);
     files.add("gif/frame-too-short.gif", DAMAGED, gif(whole(), &[short]));
+    let long = frame(0, 0, 31, 17, false, &levels(1_000, 1_000, 1));
+    files.add("gif/frame-too-long.gif", Fate::Open, gif(whole(), &[long]));
     let mut no_table = screen(31, 17);
     no_table[10] = 0x70;
     no_table.truncate(13);

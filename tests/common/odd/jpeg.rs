@@ -91,7 +91,7 @@ pub(super) fn add(files: &mut Files) {
 
 fn good(files: &mut Files) {
     use SamplingFactor::{F_1_1, F_1_2, F_1_4, F_2_1, F_2_2, F_4_1, R_4_2_0};
-    for (width, height) in [(1, 1), (1, 64), (64, 1), (7, 9), (8, 8), (17, 33), (65_000, 1)] {
+    for (width, height) in [(1, 1), (1, 64), (64, 1), (7, 9), (8, 8), (17, 33), (65_535, 1)] {
         let name = format!("jpeg/{width}x{height}.jpg");
         files.add(name, Fate::Picture(width.into(), height.into()), plain(width, height));
     }

@@ -10,7 +10,7 @@ pub(super) const ANY: &[CauseKind] = &[Corrupt, Truncated, Unsupported];
 pub(super) const LIMIT_OR_CORRUPT: &[CauseKind] = &[Limit, Corrupt, Truncated];
 
 /// Files that are whole, one of each kind.
-const WHOLE: [&str; 13] = [
+const WHOLE: [&str; 15] = [
     "jpeg/sampling-3.jpg",
     "jpeg/progressive-3.jpg",
     "jpeg/ycck.jpg",
@@ -22,6 +22,8 @@ const WHOLE: [&str; 13] = [
     "tiff/deflate.tiff",
     "webp/31x17.webp",
     "webp/animated.webp",
+    "webp/lossy.webp",
+    "webp/lossy-alpha.webp",
     "bmp/24.bmp",
     "pnm/plain.ppm",
 ];

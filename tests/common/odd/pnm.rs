@@ -15,6 +15,7 @@ pub(super) fn add(files: &mut Files) {
     let picture = Fate::Picture(31, 17);
     let (grey, color) = (levels(31, 17, 1), levels(31, 17, 3));
     let number = |level: &u8| u32::from(*level);
+    files.add("pnm/1x1.ppm", Fate::Picture(1, 1), binary("P6 1 1 255\n", &[9, 8, 7]));
     files.add("pnm/grey.pgm", picture.clone(), binary("P5 31 17 255\n", &grey));
     files.add("pnm/colour.ppm", picture.clone(), binary("P6 31 17 255\n", &color));
     let bits: Vec<u8> = (0..4 * 17).map(|at: u32| (at * 29) as u8).collect();

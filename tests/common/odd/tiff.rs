@@ -110,6 +110,11 @@ impl Tiff {
 pub(super) fn add(files: &mut Files) {
     let picture = Fate::Picture(31, 17);
     // White is zero 0, black is zero 1, RGB 2, CMYK 5.
+    for (width, height) in [(1, 1), (65_535, 1), (1, 65_535)] {
+        let fate = Fate::Picture(width, height);
+        let tiff = Tiff::new(width, height, 8, 1, 1);
+        files.add(format!("tiff/{width}x{height}.tiff"), fate, tiff.bytes());
+    }
     for (name, depth, samples, photometric) in [
         ("white-is-zero", 8, 1, 0),
         ("black-is-zero", 8, 1, 1),
@@ -157,7 +162,7 @@ pub(super) fn add(files: &mut Files) {
     let tiles = tiles.with(322, LONG, vec![16]).with(323, LONG, vec![16]);
     let tiles = tiles.with(324, LONG, vec![8, 8 + 256]).with(325, LONG, vec![256; 2]);
     files.add("tiff/tiles.tiff", Fate::Picture(32, 16), tiles.bytes());
-    for orientation in [1, 3, 6, 8] {
+    for orientation in 1..=8 {
         let turned = (5..=8).contains(&orientation);
         let fate = if turned { Fate::Picture(17, 31) } else { picture.clone() };
         let tiff = Tiff::new(31, 17, 8, 3, 2).with(274, SHORT, vec![orientation]);
@@ -177,6 +182,13 @@ fn packed(files: &mut Files) {
     let zlib = super::bits::zlib(&levels(31, 17, 1));
     let deflated = Tiff::of(31, 17, 8, 1, 1, zlib).with(259, SHORT, vec![8]);
     files.add("tiff/deflate.tiff", picture.clone(), deflated.bytes());
+    // Far more than the picture has use for.
+    let zeros = super::bits::zlib_of_zeros(200_000_000);
+    let bomb = Tiff::of(31, 17, 8, 1, 1, zeros).with(259, SHORT, vec![8]);
+    files.add("tiff/deflate-too-much.tiff", Fate::Open, bomb.bytes());
+    let runs = [0x81, 0].repeat(1_000_000);
+    let bomb = Tiff::of(31, 17, 8, 1, 1, runs).with(259, SHORT, vec![32_773]);
+    files.add("tiff/packbits-too-much.tiff", Fate::Open, bomb.bytes());
     let mut photo = Vec::new();
     let encoder = jpeg_encoder::Encoder::new(&mut photo, 90);
     encoder.encode(&levels(31, 17, 1), 31, 17, jpeg_encoder::ColorType::Luma).unwrap();

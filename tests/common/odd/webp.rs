@@ -57,8 +57,8 @@ pub(super) fn add(files: &mut Files) {
         files.add(format!("webp/{name}.webp"), fate, simple(31, 17, color));
     }
     let picture = Fate::Picture(31, 17);
-    for orientation in [1, 6, 8] {
-        let fate = if orientation == 1 { picture.clone() } else { Fate::Picture(17, 31) };
+    for orientation in 1..=8 {
+        let fate = if orientation < 5 { picture.clone() } else { Fate::Picture(17, 31) };
         let block = chunk(b"EXIF", &exif(orientation, true));
         let bytes = file(&[extended(EXIF, 31, 17), pixels(31, 17), block]);
         files.add(format!("webp/exif-{orientation}.webp"), fate, bytes);
@@ -66,9 +66,16 @@ pub(super) fn add(files: &mut Files) {
     let long = chunk(b"EXIF", &[exif(6, true), vec![0; 3_000_000]].concat());
     let bytes = file(&[extended(EXIF, 31, 17), pixels(31, 17), long]);
     files.add("webp/exif-long.webp", Fate::Open, bytes);
-    let profile = chunk(b"ICCP", &[5; 3_000]);
-    let bytes = file(&[extended(PROFILE, 31, 17), profile, pixels(31, 17)]);
-    files.add("webp/icc.webp", picture.clone(), bytes);
+    for (name, bytes) in [("icc", 3_000), ("icc-long", 3_000_000)] {
+        let profile = chunk(b"ICCP", &vec![5; bytes]);
+        let bytes = file(&[extended(PROFILE, 31, 17), profile, pixels(31, 17)]);
+        files.add(format!("webp/{name}.webp"), picture.clone(), bytes);
+    }
+    // A chunk of four gigabytes, of which three bytes are there.
+    let mut claims = file(&[extended(EXIF, 31, 17), pixels(31, 17), chunk(b"EXIF", &[1; 4])]);
+    let at = claims.len() - 8;
+    claims[at..at + 4].fill(0xff);
+    files.add("webp/exif-too-long.webp", picture.clone(), claims);
     let unknown = chunk(b"ODD ", &[1; 70_001]);
     let bytes = file(&[extended(0, 31, 17), unknown, pixels(31, 17)]);
     files.add("webp/unknown.webp", picture.clone(), bytes);
@@ -82,7 +89,27 @@ pub(super) fn add(files: &mut Files) {
     let bytes = file(&[start.to_vec(), vec![frame(30, 16, 8, 6)]].concat());
     files.add("webp/frame-beyond.webp", DAMAGED, bytes);
     files.add("webp/no-frame.webp", DAMAGED, file(&start));
+    lossy(files);
     lies(files);
+}
+
+/// Those of the fixtures, which the encoder here cannot make.
+fn lossy(files: &mut Files) {
+    let lossy = include_bytes!("../../fixtures/encoded/lossy.webp");
+    files.add("webp/lossy.webp", Fate::Picture(67, 45), lossy.to_vec());
+    let alpha = include_bytes!("../../fixtures/encoded/alpha.webp");
+    files.add("webp/lossy-alpha.webp", Fate::Picture(67, 45), alpha.to_vec());
+    // The length of its first part, 19 bits from the sixth on.
+    let mut claims = lossy.to_vec();
+    claims[20] |= 0xe0;
+    claims[21..23].fill(0xff);
+    files.add("webp/lossy-part-too-long.webp", DAMAGED, claims);
+    // Its sides, 14 bits each.
+    for (name, at, side) in [("wider", 26, 16_383), ("taller", 28, 16_383), ("flat", 28, 0)] {
+        let mut other = lossy.to_vec();
+        other[at..at + 2].copy_from_slice(&u16::to_le_bytes(side));
+        files.add(format!("webp/lossy-{name}.webp"), DAMAGED, other);
+    }
 }
 
 fn lies(files: &mut Files) {
