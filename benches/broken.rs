@@ -2,7 +2,7 @@
 //! the good ones alone and the bad ones alone.
 //!
 //! ```sh
-//! cargo bench --bench broken -- FOLDER [ROUNDS]
+//! cargo bench --bench broken -- FOLDER [ROUNDS [SHARE ...]]
 //! ```
 //!
 //! The bad ones are the good ones' own files, cut, changed, empty, or text. For each
@@ -27,10 +27,12 @@ const REPLACE: OnError =
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|text| text != "--bench");
     let Some(folder) = arguments.next() else {
-        println!("cargo bench --bench broken -- FOLDER [ROUNDS]");
+        println!("cargo bench --bench broken -- FOLDER [ROUNDS [SHARE ...]]");
         return;
     };
     let rounds: usize = arguments.next().map_or(5, |text| text.parse().unwrap());
+    let shares: Vec<usize> = arguments.map(|text| text.parse().unwrap()).collect();
+    let shares = if shares.is_empty() { SHARES.to_vec() } else { shares };
     let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
     let files: Vec<PathBuf> = walk
         .map(Result::unwrap)
@@ -39,7 +41,7 @@ fn main() {
         .collect();
     println!("{} files, {rounds} rounds, medians of an epoch", files.len());
     println!("broken  policy   order       seconds  good + bad  ratio  delivered  failed");
-    for share in SHARES {
+    for share in shares {
         let trees = Trees::new(&files, share);
         for policy in [OnError::Fail, OnError::skip(), REPLACE] {
             for order in [Order::Ordered, Order::Unordered] {
