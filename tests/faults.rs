@@ -120,9 +120,13 @@ fn a_cache_that_is_refused_memory_goes_without() {
         let mut plain = builder().build().unwrap();
         let expected: Vec<_> = plain.epoch(0).unwrap().map(sum).collect();
         let mut loader = builder().cache(Cache::memory(64 << 20)).build().unwrap();
+        let monitor = loader.monitor();
         let mut epoch = loader.epoch(0).unwrap();
-        let mut sums = vec![sum(epoch.next().unwrap())];
-        // Batches have their memory now, which is as much as the cache wants for a sample.
+        let first = epoch.next().unwrap();
+        // One is held and one is ready: there are as many as there will ever be, each of as
+        // much memory as the cache wants for a sample.
+        eventually("the next", common::LIMIT, || monitor.stats().queue.waiting == 1);
+        let mut sums = vec![sum(first)];
         let refused = Refused::above(100 << 10);
         sums.extend(epoch.map(sum));
         drop(refused);
