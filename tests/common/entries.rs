@@ -22,8 +22,7 @@ pub(crate) fn make(root: &Path, good: &[u8]) -> Vec<(PathBuf, Option<CauseKind>)
     // It stays when its listener has gone.
     #[allow(clippy::disallowed_types, reason = "nobody can connect")]
     drop(
-        std::os::unix::net::UnixListener::bind(sample("socket.jpg".as_ref(), UNSUPPORTED))
-            .unwrap(),
+        std::os::unix::net::UnixListener::bind(sample("socket.jpg".as_ref(), UNSUPPORTED)).unwrap(),
     );
     symlink("/dev/zero", sample("device.jpg".as_ref(), UNSUPPORTED)).unwrap();
     symlink("nowhere", sample("dangling.png".as_ref(), Some(CauseKind::NotFound))).unwrap();
