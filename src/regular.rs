@@ -23,11 +23,10 @@ pub(crate) fn open_as(options: &mut OpenOptions, path: &Path) -> io::Result<(Fil
         _ => error,
     })?;
     let metadata = file.metadata()?;
-    match metadata.is_file() {
-        true => Ok((file, metadata)),
-        false if metadata.is_dir() => Err(none("a folder")),
-        false => Err(none("not a regular file")),
+    if !metadata.is_file() {
+        return Err(none(if metadata.is_dir() { "a folder" } else { "not a regular file" }));
     }
+    Ok((file, metadata))
 }
 
 fn none(what: &str) -> io::Error {

@@ -217,16 +217,21 @@ fn a_read_that_does_not_come_back_fails_and_many_end_the_run() {
     });
 }
 
+/// Samples of which the first is read for ever, with memory for the file, and all others
+/// wait for their turn, so that they meet.
+fn first_is_stuck(samples: usize) -> (Scripted, LoaderBuilder<u8>) {
+    let mut acts = vec![Act::Good; samples];
+    acts[0] = Act::HeldFilling;
+    let source = Scripted::with(acts, Walk::Whole, 1);
+    let builder = source.loader().readers(3).on_error(OnError::skip());
+    (source, builder.read_timeout(Some(Duration::from_millis(50))))
+}
+
 #[test]
 fn a_read_that_does_not_come_back_keeps_its_permit_and_its_buffer() {
     within(|watch| {
-        let mut acts = vec![Act::Good; 60];
-        acts[0] = Act::HeldFilling;
-        // All others have to wait for their turn, so that they meet.
-        let source = Scripted::with(acts, Walk::Whole, 1);
-        let builder = source.loader().batch_size(8).readers(3).on_error(OnError::skip());
-        let builder = builder.max_file_bytes(4_096);
-        let mut loader = builder.read_timeout(Some(Duration::from_millis(50))).build().unwrap();
+        let (source, builder) = first_is_stuck(60);
+        let mut loader = builder.batch_size(8).max_file_bytes(4_096).build().unwrap();
         watch.on(&loader);
         let images: usize = loader.epoch(0).unwrap().map(|batch| batch.unwrap().len()).sum();
         assert_eq!(images, 59);
@@ -245,12 +250,9 @@ fn a_read_that_does_not_come_back_keeps_its_permit_and_its_buffer() {
 #[test]
 fn memory_that_a_stuck_read_keeps_is_not_waited_for() {
     within(|watch| {
-        let mut acts = vec![Act::Good; 20];
-        acts[0] = Act::HeldFilling;
+        let (source, builder) = first_is_stuck(20);
         // A file takes all there is for files.
-        let source = Scripted::with(acts, Walk::Whole, 1);
-        let builder = source.loader().batch_size(4).readers(3).on_error(OnError::skip());
-        let mut loader = builder.read_timeout(Some(Duration::from_millis(50))).build().unwrap();
+        let mut loader = builder.batch_size(4).build().unwrap();
         watch.on(&loader);
         let mut epoch = loader.epoch(0).unwrap();
         epoch.by_ref().for_each(drop);
@@ -331,8 +333,7 @@ fn bad_files_of_every_kind_are_errors_of_their_own() {
 #[cfg(unix)]
 fn odd_entries(root: &Path) -> usize {
     use std::os::unix::fs::symlink;
-    let made = std::process::Command::new("mkfifo").arg(root.join("pipe.jpg")).status();
-    assert!(made.unwrap().success());
+    common::trees::pipe(&root.join("pipe.jpg"));
     symlink(root.join("nowhere"), root.join("dangling.jpg")).unwrap();
     std::fs::create_dir(root.join("loop")).unwrap();
     symlink(root, root.join("loop/back")).unwrap();

@@ -888,8 +888,7 @@ fn verify_finds_what_is_not_as_it_was_written() {
             #[cfg(unix)]
             for name in [number("images"), manifest.to_owned(), export.to_owned()] {
                 fs::remove_file(to.join(&name)).ok();
-                let made = std::process::Command::new("mkfifo").arg(to.join(&name)).status();
-                assert!(made.unwrap().success());
+                common::trees::pipe(&to.join(&name));
                 let told = match verify(&to) {
                     Ok(verified) => format!("{:?}", verified.problems),
                     Err(error) => error.to_string(),
@@ -962,7 +961,7 @@ fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
         let part = |rank| samples(builder(root.path()), &to, 4).part(Shard { rank, world: 2 });
         let made = |name: &str| {
             let pipe = to.join(name);
-            assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            common::trees::pipe(&pipe);
             pipe
         };
         drop(part(0).start().unwrap());
@@ -987,7 +986,7 @@ fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
             drop(export().start().unwrap());
             let pipe = to.join(format!(".{name}.tmp"));
             fs::remove_file(&pipe).ok();
-            assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            common::trees::pipe(&pipe);
             // What is left half-written of shards is removed; a single file goes on.
             if single {
                 let told = export().run().unwrap_err().to_string();

@@ -171,7 +171,7 @@ fn large_pictures_take_turns_within_the_limit() {
 /// program takes for itself come on top.
 #[cfg(all(feature = "cli", target_os = "linux"))]
 fn resident(root: &std::path::Path, limit: u64, largest: u64) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_infeed"));
+    let mut command = Command::new(common::command::INFEED);
     command.arg("run").arg(root).args(["--json", "--size", "24", "--threads", "8"]);
     command.args(["--max-file-bytes", "1MiB", "--max-pixels", &largest.to_string()]);
     let output = command.args(["--memory-limit", &limit.to_string()]).output().unwrap();

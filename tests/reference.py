@@ -74,19 +74,21 @@ def by_pillow(path):
         return None
 
 
-def distance(one, other):
-    """The mean difference of two pictures' levels; `None` when their sizes differ."""
+def differences(one, other):
+    """Of each of two pictures' levels; `None` when their sizes differ."""
     if one is None or other is None or one.shape != other.shape:
         return None
-    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+    return np.abs(one.astype(np.int16) - other.astype(np.int16))
 
 
-def worst(one, other):
-    """The same of the squares of 8 by 8 pixels that differ most: a block that is wrong in a
-    large picture is none in its mean."""
-    if distance(one, other) is None:
-        return None
-    off = np.abs(one.astype(np.int16) - other.astype(np.int16)).mean(axis=2)
+def mean(off):
+    return None if off is None else float(off.mean())
+
+
+def worst(off):
+    """The mean of the square of 8 by 8 pixels that differs most: a block that is wrong in a
+    large picture is nothing in the picture's mean."""
+    off = off.mean(axis=2)
     rows, columns = np.arange(0, off.shape[0], 8), np.arange(0, off.shape[1], 8)
     sums = np.add.reduceat(np.add.reduceat(off, rows, axis=0), columns, axis=1)
     areas = np.outer(np.diff([*rows, off.shape[0]]), np.diff([*columns, off.shape[1]]))
@@ -106,20 +108,20 @@ def verdict(folder, entry):
     if "rgb" in entry:
         shape = (entry["height"], entry["width"], 3)
         here = np.fromfile(os.path.join(folder, entry["rgb"]), np.uint8).reshape(shape)
-    apart = distance(opencv, pillow)
+    apart = mean(differences(opencv, pillow))
+    off = {"opencv": differences(here, opencv), "pillow": differences(here, pillow)}
     found = {
         "path": entry["path"],
         "kind": entry.get("kind"),
         "message": entry.get("message"),
-        "opencv": distance(here, opencv),
-        "pillow": distance(here, pillow),
+        **{name: mean(levels) for name, levels in off.items()},
         "agree": apart is not None and apart <= SAME,
         "opens": [name for name, value in (("opencv", opencv), ("pillow", pillow)) if value is not None],
     }
-    near = [found[name] for name in ("opencv", "pillow") if found[name] is not None]
+    near = [found[name] for name in off if found[name] is not None]
+    squares = [worst(levels) for levels in off.values() if levels is not None]
     with open(entry["path"], "rb") as file:
         exact = apart == 0 and is_lossless(file.read())
-    squares = [value for value in (worst(here, opencv), worst(here, pillow)) if value is not None]
     found["square"] = min(squares, default=None)
     found["same"] = bool(near) and min(near) <= (0 if exact else SAME) and min(squares) <= SQUARE
     return found

@@ -9,7 +9,6 @@ use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
 use super::gif::Screen;
 use super::png::{self, Stripped};
-
 use super::{Channels, Grey, Orientation, Picture, check_size, webp};
 use crate::config::{Limits, Size};
 use crate::error::{Cause, CauseKind};

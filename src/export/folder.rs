@@ -125,9 +125,9 @@ pub(super) struct Coming {
 impl Coming {
     pub(super) fn create(folder: &Path, name: &str) -> Io<Self> {
         let (path, temporary) = (folder.join(name), folder.join(temporary(name)));
-        let options = &mut File::options();
-        let options = options.write(true).create(true).truncate(true);
-        let (file, _) = regular::open_as(options, &temporary).at(&path)?;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        let (file, _) = regular::open_as(&mut options, &temporary).at(&path)?;
         Ok(Coming { unnamed: Unnamed { file, path, temporary }, named: false })
     }
 

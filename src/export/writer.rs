@@ -89,8 +89,8 @@ pub(super) fn open_single(out: &Path, recipe: &Recipe) -> Io<Vec<Unnamed>> {
             std::fs::rename(&path, &temporary).at(&path)?;
         }
         let mut options = File::options();
-        let options = options.write(true).create(true).truncate(false);
-        let (file, _) = regular::open_as(options, &temporary).at(&path)?;
+        options.write(true).create(true).truncate(false);
+        let (file, _) = regular::open_as(&mut options, &temporary).at(&path)?;
         Ok(Unnamed { file, path, temporary })
     };
     recipe.arrays().iter().map(open).collect()

@@ -24,6 +24,7 @@ use std::time::{Instant, SystemTime};
 use crate::config::Size;
 use crate::error::{Cause, CauseKind, Error, Result};
 use crate::fence::fence;
+use crate::memory::Refused;
 use crate::read::budget::{ByteBudget, Lease};
 
 pub use folder::Folder;
@@ -217,13 +218,7 @@ impl Admission {
     /// [`CauseKind::Memory`] when the operating system refuses the memory.
     pub async fn admit(&self, bytes: u64) -> Result<Encoded, Cause> {
         let len = self.check(bytes)?;
-        if let Some(lease) = self.budget.try_take(len, 0)? {
-            return Ok(self.admitted(lease));
-        }
-        let waiting = self.clock.wait(bytes);
-        let lease = self.budget.take(len, 0).await?;
-        drop(waiting);
-        Ok(self.admitted(lease))
+        Ok(self.take(len).await?)
     }
 
     /// The same without waiting: `None` when the budget has no room now. For
@@ -244,13 +239,16 @@ impl Admission {
         if len as u64 > self.budget.limit() {
             return None;
         }
-        if let Some(lease) = self.budget.try_take(len, 0).ok()? {
-            return Some(self.admitted(lease));
+        self.take(len).await.ok()
+    }
+
+    /// A buffer that fits the budget, once there is room for it.
+    async fn take(&self, len: usize) -> Result<Encoded, Refused> {
+        if let Some(lease) = self.budget.try_take(len, 0)? {
+            return Ok(self.admitted(lease));
         }
-        let waiting = self.clock.wait(len as u64);
-        let lease = self.budget.take(len, 0).await.ok()?;
-        drop(waiting);
-        Some(self.admitted(lease))
+        let _waiting = self.clock.wait(len as u64);
+        Ok(self.admitted(self.budget.take(len, 0).await?))
     }
 
     fn admitted(&self, lease: Lease) -> Encoded {

@@ -3,7 +3,6 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use infeed::CauseKind;
 
@@ -17,8 +16,7 @@ pub(crate) fn make(root: &Path, good: &[u8]) -> Vec<(PathBuf, Option<CauseKind>)
         samples.push((folder.join(name), fate));
         root.join(&folder).join(name)
     };
-    let made = Command::new("mkfifo").arg(sample("pipe.jpg".as_ref(), UNSUPPORTED)).status();
-    assert!(made.unwrap().success());
+    super::trees::pipe(&sample("pipe.jpg".as_ref(), UNSUPPORTED));
     // It stays when its listener has gone.
     #[allow(clippy::disallowed_types, reason = "nobody can connect")]
     drop(

@@ -35,6 +35,13 @@ pub(crate) fn tree<P: AsRef<Path>>(files: impl IntoIterator<Item = (P, Vec<u8>)>
     root
 }
 
+/// A pipe, which nobody reads or writes.
+#[cfg(unix)]
+pub(crate) fn pipe(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success(), "{}", path.display());
+}
+
 /// The paths that a loader's next epoch delivers, in order.
 pub(crate) fn paths(loader: &mut infeed::Loader<u8>) -> Vec<PathBuf> {
     let mut paths = Vec::new();

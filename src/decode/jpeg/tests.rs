@@ -489,7 +489,6 @@ fn what_stands_between_scans_changes_no_colour() {
     assert_eq!(pixels(&other, 1, Channels::Rgb, None), pixels(&whole, 1, Channels::Rgb, None));
 }
 
-/// As frames of Motion JPEG come.
 #[test]
 fn components_of_one_identifier_come_in_order() {
     let size = Size { width: 40, height: 24 };
@@ -503,6 +502,7 @@ fn components_of_one_identifier_come_in_order() {
     assert_same(&other, &usual, size);
 }
 
+/// As frames of Motion JPEG come.
 #[test]
 fn a_file_without_huffman_tables_has_the_usual_ones() {
     let whole = file(Size { width: 40, height: 30 }, SamplingFactor::F_2_2, |_| {});

@@ -109,12 +109,12 @@ impl Tiff {
 
 pub(super) fn add(files: &mut Files) {
     let picture = Fate::Picture(31, 17);
-    // White is zero 0, black is zero 1, RGB 2, CMYK 5.
     for (width, height) in [(1, 1), (65_535, 1), (1, 65_535)] {
         let fate = Fate::Picture(width, height);
         let tiff = Tiff::new(width, height, 8, 1, 1);
         files.add(format!("tiff/{width}x{height}.tiff"), fate, tiff.bytes());
     }
+    // White is zero 0, black is zero 1, RGB 2, CMYK 5.
     for (name, depth, samples, photometric) in [
         ("white-is-zero", 8, 1, 0),
         ("black-is-zero", 8, 1, 1),
