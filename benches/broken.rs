@@ -2,13 +2,14 @@
 //! the good ones alone and the bad ones alone.
 //!
 //! ```sh
-//! cargo bench --bench broken -- FOLDER [ROUNDS [SHARE ...]]
+//! cargo bench --bench broken -- FOLDER [ROUNDS [PREFETCH [SHARE ...]]]
 //! ```
 //!
 //! The bad ones are the good ones' own files, cut, changed, empty, or text. For each
 //! share, policy and order: the median time of an epoch over all, and what it may be,
 //! `good + bad`, where a sample that is delivered costs what one of the good alone
-//! does, and one that fails what one of the bad alone does. They take turns.
+//! does, and one that fails what one of the bad alone does. They take turns; the ratio
+//! is the median of those of the rounds.
 #![allow(clippy::unwrap_used, reason = "a measurement says no more than that it failed")]
 #![allow(clippy::print_stdout, reason = "its report")]
 
@@ -27,11 +28,12 @@ const REPLACE: OnError =
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|text| text != "--bench");
     let Some(folder) = arguments.next() else {
-        println!("cargo bench --bench broken -- FOLDER [ROUNDS [SHARE ...]]");
+        println!("cargo bench --bench broken -- FOLDER [ROUNDS [PREFETCH [SHARE ...]]]");
         return;
     };
-    let rounds: usize = arguments.next().map_or(5, |text| text.parse().unwrap());
-    let shares: Vec<usize> = arguments.map(|text| text.parse().unwrap()).collect();
+    let mut numbers = arguments.map(|text| text.parse().unwrap());
+    let (rounds, prefetch) = (numbers.next().unwrap_or(5), numbers.next().unwrap_or(8));
+    let shares: Vec<usize> = numbers.collect();
     let shares = if shares.is_empty() { SHARES.to_vec() } else { shares };
     let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
     let files: Vec<PathBuf> = walk
@@ -39,13 +41,13 @@ fn main() {
         .filter(|entry| entry.file_type().is_file())
         .map(walkdir::DirEntry::into_path)
         .collect();
-    println!("{} files, {rounds} rounds, medians of an epoch", files.len());
-    println!("broken  policy   order       seconds  good + bad  ratio  delivered  failed");
+    println!("{} files, {rounds} rounds, prefetch {prefetch}, medians of an epoch", files.len());
+    println!("broken  policy   order       seconds   good + bad    ratio  delivered  failed");
     for share in shares {
         let trees = Trees::new(&files, share);
         for policy in [OnError::Fail, OnError::skip(), REPLACE] {
             for order in [Order::Ordered, Order::Unordered] {
-                compare(&trees, share, (policy, order), rounds);
+                compare(&trees, share, (policy, order, prefetch), rounds);
             }
         }
     }
@@ -69,8 +71,10 @@ impl Trees {
             let content = if is_bad { broken(number, content) } else { content };
             let own = if is_bad { &trees.bad } else { &trees.good };
             std::fs::write(own.path().join(&name), &content).unwrap();
-            std::fs::write(trees.all.path().join(&name), &content).unwrap();
+            std::fs::hard_link(own.path().join(&name), trees.all.path().join(&name)).unwrap();
         }
+        // Else the first rows of the table are measured while all this is written.
+        rustix::fs::sync();
         trees
     }
 }
@@ -91,9 +95,9 @@ fn broken(number: usize, mut content: Vec<u8>) -> Vec<u8> {
 }
 
 /// Seconds of an epoch, the samples that it delivered, and those that failed.
-fn epoch(root: &Path, policy: OnError, order: Order) -> (f64, u64, u64) {
+fn epoch(root: &Path, (policy, order, prefetch): Settings) -> (f64, u64, u64) {
     let builder = Loader::folder(root).size(224, 224).batch_size(32).order(order);
-    let mut loader = builder.on_error(policy).threads(2).prefetch(2).build().unwrap();
+    let mut loader = builder.on_error(policy).threads(2).prefetch(prefetch).build().unwrap();
     let started = Instant::now();
     let mut epoch = loader.epoch(0).unwrap();
     let mut failed = 0;
@@ -105,37 +109,42 @@ fn epoch(root: &Path, policy: OnError, order: Order) -> (f64, u64, u64) {
     (started.elapsed().as_secs_f64(), stats.images, failed.max(stats.failed))
 }
 
-fn compare(trees: &Trees, share: usize, (policy, order): (OnError, Order), rounds: usize) {
-    let [mut all, mut good, mut bad] = [const { Vec::new() }; 3];
-    let mut counts = [(0, 0); 3];
+/// Policy, order and prefetch depth.
+type Settings = (OnError, Order, usize);
+
+fn compare(trees: &Trees, share: usize, settings: Settings, rounds: usize) {
+    let (policy, order, prefetch) = settings;
+    let [mut all, mut good, mut bad, mut ratio] = [const { Vec::new() }; 4];
+    let mut counts = (0, 0);
     for _ in 0..rounds {
+        let (seconds, delivered, failed) = epoch(trees.all.path(), settings);
+        let (of_good, good_ones, _) = epoch(trees.good.path(), settings);
         // Where all are bad, nothing stands in for them.
         let own = if policy == REPLACE { OnError::skip() } else { policy };
-        let runs = [(&trees.all, policy), (&trees.good, policy), (&trees.bad, own)];
-        for (at, (tree, policy)) in runs.into_iter().enumerate() {
-            let (seconds, delivered, failed) = epoch(tree.path(), policy, order);
-            [&mut all, &mut good, &mut bad][at].push(seconds);
-            counts[at] = (delivered, failed);
-        }
+        let (of_bad, _, bad_ones) = epoch(trees.bad.path(), (own, order, prefetch));
+        let of_good = of_good / good_ones.max(1) as f64 * delivered as f64;
+        let of_bad = of_bad / bad_ones.max(1) as f64 * failed as f64;
+        all.push(seconds);
+        good.push(of_good);
+        bad.push(of_bad);
+        ratio.push(seconds / (of_good + of_bad));
+        counts = (delivered, failed);
     }
-    let each = |times: &mut Vec<f64>, count: u64| median(times) / count.max(1) as f64;
-    let (delivered, failed) = counts[0];
-    let may = each(&mut good, counts[1].0) * delivered as f64
-        + each(&mut bad, counts[2].1) * failed as f64;
-    let took = median(&mut all);
+    let [all, good, bad, ratio] = [all, good, bad, ratio].map(median);
+    let (delivered, failed) = counts;
     let policy = match policy {
         OnError::Fail => "fail",
         OnError::Skip { .. } => "skip",
         OnError::Replace { .. } => "replace",
     };
     let order = if order == Order::Ordered { "ordered" } else { "unordered" };
-    let ratio = took / may;
     println!(
-        "{share:4} %  {policy:7}  {order:9}  {took:8.3}  {may:10.3}  {ratio:5.2}  {delivered:9}  {failed:6}"
+        "{share:4} %  {policy:7}  {order:9}  {all:8.3}  {good:5.3} + {bad:5.3}  {ratio:5.2}  \
+         {delivered:9}  {failed:6}"
     );
 }
 
-fn median(times: &mut [f64]) -> f64 {
-    times.sort_unstable_by(f64::total_cmp);
-    times[times.len() / 2]
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
 }

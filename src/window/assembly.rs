@@ -41,10 +41,11 @@ impl<T: Element> Assembly<T> {
             whole.map_err(|_| Error::lost("a row of a delivered batch is still being written"))?;
         let mut samples: Vec<Sample> = Vec::with_capacity(self.settled.row_count());
         let mut replaced = Vec::new();
-        let mut failures = self.settled.sort(|place, arrived| {
+        let mut failures = self.settled.sort(|at, arrived| {
             let row = samples.len();
-            if let Some(buffer) = buffer.as_mut().filter(|_| row != place) {
-                let from = place * row_len..(place + 1) * row_len;
+            // Few: a failure that is known in time leaves no gap.
+            if let Some(buffer) = buffer.as_mut().filter(|_| row != at) {
+                let from = at * row_len..(at + 1) * row_len;
                 buffer.as_mut_slice().copy_within(from, row * row_len);
             }
             samples.push(arrived.sample);
@@ -54,5 +55,106 @@ impl<T: Element> Assembly<T> {
         failures.sort_by_key(SampleError::position);
         let buffer = buffer.filter(|_| !samples.is_empty());
         Ok(Assembled { epoch, batch, buffer, samples, failures })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::batch::Pool;
+    use crate::error::{Cause, CauseKind, Stage};
+    use crate::window::state::{Shape, State, Take};
+
+    type Batches = State<Arc<Rows<u8>>, Arrived, SampleError>;
+
+    const ROW: usize = 3;
+
+    fn failure(position: u64) -> SampleError {
+        let cause = Cause::new(CauseKind::Corrupt, "it is no picture");
+        SampleError::new(PathBuf::new(), position, 0, position, Stage::Decode, cause)
+    }
+
+    fn arrived(position: u64, failures: Vec<SampleError>) -> Arrived {
+        let (path, target) = Default::default();
+        let (label, replaces) = Default::default();
+        let (index, key, padding) = (position, position, false);
+        let sample = Sample { path, index, position, label, target, padding, replaces, key };
+        Arrived { sample, failures }
+    }
+
+    /// A batch of four, of which those of `good` arrive, each row full of its position.
+    /// The last of them came in the stead of another. All are begun before any fails.
+    fn assembly(good: &[u64]) -> Assembly<u8> {
+        let shape = Shape {
+            batch_size: 4,
+            prefetch: 1,
+            ordered: true,
+            decoders: 1,
+            failures_need_length: false,
+        };
+        let mut state: Batches = State::new(shape);
+        state.begin(0..1);
+        let next = state.next().unwrap();
+        assert!(state.grant(next, 4));
+        let pool = Pool::new(4 * ROW, 1);
+        let bind = || Some(Arc::new(Rows::new(pool.take().unwrap(), ROW)));
+        let mut places = Vec::new();
+        for position in 0..4 {
+            let (place, rows) = state.claim(next.id, position, bind).unwrap();
+            rows.claim(place.row).unwrap().fill(position as u8);
+            places.push(place);
+        }
+        for (position, place) in (0..4).zip(places) {
+            if good.contains(&position) {
+                let is_last = good.last() == Some(&position);
+                let failures = if is_last { vec![failure(position)] } else { Vec::new() };
+                state.ready(next.id, place, arrived(position, failures));
+            } else {
+                state.fail(next.id, position, Some(place), failure(position));
+            }
+        }
+        match state.take(|_, _, _, _| ()) {
+            Take::Batch(settled) => Assembly { settled, held_back: None },
+            other => panic!("no batch but {other:?}"),
+        }
+    }
+
+    #[test]
+    fn rows_close_up_over_those_that_failed_late() {
+        for good in [&[0, 1, 2, 3][..], &[1, 2, 3], &[0, 3], &[2], &[1, 3], &[0, 1]] {
+            let batch = assembly(good).assemble(ROW).unwrap();
+            assert_eq!((batch.epoch, batch.batch), (0, 0));
+            let positions: Vec<u64> = batch.samples.iter().map(Sample::position).collect();
+            assert_eq!(positions, good);
+            let buffer = batch.buffer.unwrap();
+            let rows = buffer.as_slice().chunks(ROW).take(good.len());
+            for (row, &position) in rows.zip(good) {
+                assert_eq!(row, [position as u8; ROW]);
+            }
+            // What failed, and what was replaced, by position.
+            let failures: Vec<u64> = batch.failures.iter().map(SampleError::position).collect();
+            let mut failed: Vec<u64> = (0..4).filter(|at| !good.contains(at)).collect();
+            failed.extend(good.last());
+            failed.sort_unstable();
+            assert_eq!(failures, failed);
+        }
+    }
+
+    #[test]
+    fn a_batch_of_failures_has_no_memory() {
+        let batch = assembly(&[]).assemble(ROW).unwrap();
+        assert!(batch.buffer.is_none() && batch.samples.is_empty());
+        assert_eq!(batch.failures.len(), 4);
+    }
+
+    #[test]
+    fn a_row_that_is_still_being_written_is_an_error() {
+        let assembly = assembly(&[0]);
+        let row = assembly.settled.memory.as_ref().and_then(|rows| rows.claim(1));
+        assert!(row.is_some());
+        let error = assembly.assemble(ROW).unwrap_err();
+        assert!(error.to_string().contains("still being written"), "{error}");
     }
 }

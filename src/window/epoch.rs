@@ -1,6 +1,7 @@
 //! One epoch in the window: its batches in the making and the rows in them.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use super::state::{EpochId, MOST_UNTOLD, Shape, Walk};
 use crate::error::Error;
@@ -9,7 +10,19 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     slot: u64,
+    /// Which of the batch's samples it is for. Ordered, by position; unordered, the row.
+    pub(super) key: usize,
+    /// Of the batch's memory.
     pub(crate) row: usize,
+}
+
+impl Place {
+    /// Ordered: where a sample belongs by its position.
+    pub(super) fn by_position(shape: &Shape, position: u64) -> Self {
+        let size = shape.batch_size as u64;
+        let key = (position % size) as usize;
+        Place { slot: position / size, key, row: key }
+    }
 }
 
 /// How an epoch's plan ended.
@@ -49,6 +62,7 @@ pub(super) struct Slot<M, R, F> {
     id: u64,
     /// Bound when the first row is claimed.
     pub(super) memory: Option<M>,
+    /// By key.
     pub(super) rows: Vec<Row<R, F>>,
     /// Unordered: rows drawn so far.
     drawn: usize,
@@ -61,13 +75,29 @@ impl<M, R, F> Slot<M, R, F> {
     fn is_empty(&self) -> bool {
         self.ready + self.failed == 0
     }
+
+    /// Ordered: the row for a sample, right behind those before it that are filled, are
+    /// being filled, or may still come. Whatever fails, in whatever order, rows lie in
+    /// the order of their keys, and only what fails late leaves a gap.
+    fn row_for(&self, key: usize) -> usize {
+        let mut coming = 0;
+        for row in self.rows[..key].iter().rev() {
+            match row {
+                Row::Claimed(at) | Row::Ready(at, _) => return at + 1 + coming,
+                Row::Empty => coming += 1,
+                Row::Failed(_) => {}
+            }
+        }
+        coming
+    }
 }
 
+/// What has become of a sample, and the row of the memory that it has.
 #[derive(Debug)]
 pub(super) enum Row<R, F> {
     Empty,
-    Claimed,
-    Ready(R),
+    Claimed(usize),
+    Ready(usize, R),
     Failed(F),
 }
 
@@ -88,16 +118,16 @@ impl<M, R, F> Settled<M, R, F> {
         self.rows.len()
     }
 
-    /// Tells each ready row with its place in the memory, ascending, to `ready`;
+    /// Tells each ready sample with its row of the memory, both ascending, to `ready`;
     /// and the failed samples, by position. Left to the consumer, since it takes
     /// its time and needs no lock.
     pub(crate) fn sort(&mut self, mut ready: impl FnMut(usize, R)) -> Vec<F> {
         let mut failures = Vec::new();
-        for (place, row) in self.rows.drain(..).enumerate() {
+        for row in self.rows.drain(..) {
             match row {
-                Row::Ready(row) => ready(place, row),
+                Row::Ready(at, row) => ready(at, row),
                 Row::Failed(failure) => failures.push(failure),
-                Row::Empty | Row::Claimed => {}
+                Row::Empty | Row::Claimed(_) => {}
             }
         }
         failures
@@ -170,8 +200,11 @@ impl<M, R, F> Epoch<M, R, F> {
     /// The place of a sample: by its position, or the next free one.
     pub(super) fn draw(&mut self, shape: &Shape, position: u64) -> Place {
         if shape.ordered {
-            let size = shape.batch_size as u64;
-            return Place { slot: position / size, row: (position % size) as usize };
+            let mut place = Place::by_position(shape, position);
+            if let Some(slot) = self.slot(place) {
+                place.row = slot.row_for(place.key);
+            }
+            return place;
         }
         if let Some(hole) = self.holes.pop() {
             return hole;
@@ -181,8 +214,9 @@ impl<M, R, F> Epoch<M, R, F> {
         }
         let last = self.slots.len() - 1;
         let slot = &mut self.slots[last];
+        let row = slot.drawn;
         slot.drawn += 1;
-        Place { slot: slot.id, row: slot.drawn - 1 }
+        Place { slot: slot.id, key: row, row }
     }
 
     pub(super) fn slot(&mut self, place: Place) -> Option<&mut Slot<M, R, F>> {
@@ -277,12 +311,14 @@ impl<M, R, F> Epoch<M, R, F> {
             let gaps: Vec<usize> = gaps.collect();
             let given = (0..donor.rows.len()).rev();
             let given: Vec<usize> =
-                given.filter(|&row| matches!(donor.rows[row], Row::Ready(_))).collect();
+                given.filter(|&row| matches!(donor.rows[row], Row::Ready(..))).collect();
             for (&to, &from) in gaps.iter().zip(&given) {
                 if let (Some(source), Some(target)) = (&donor.memory, &slot.memory) {
                     copy(source, from, target, to);
                 }
-                slot.rows[to] = std::mem::replace(&mut donor.rows[from], Row::Empty);
+                if let Row::Ready(_, row) = mem::replace(&mut donor.rows[from], Row::Empty) {
+                    slot.rows[to] = Row::Ready(to, row);
+                }
                 slot.ready += 1;
                 donor.ready -= 1;
             }

@@ -18,7 +18,7 @@ pub(super) struct Out {
     pub(super) id: EpochId,
     pub(super) epoch: u64,
     position: u64,
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
 }
 
 /// Numbers choose one of the tickets that are out.
@@ -240,6 +240,12 @@ impl Model {
             let keys = first..(first + size).min(self.length);
             let mut all: Vec<u64> = ready.iter().map(|(_, position)| *position).collect();
             assert!(all.is_sorted());
+            // Rows move towards the front, past none that is still to be moved.
+            assert!(ready.is_sorted_by(|before, after| before.0 < after.0));
+            let keys_of_ready = all.iter().map(|position| position % size);
+            for (row, (&(place, _), key)) in ready.iter().zip(keys_of_ready).enumerate() {
+                assert!((row..=key as usize).contains(&place), "row {row} lies at {place}");
+            }
             all.extend(&failures);
             all.sort_unstable();
             assert_eq!(all, keys.collect::<Vec<_>>());

@@ -3,10 +3,11 @@
 //! two know no threads, clocks or files, and are the only place where order
 //! lives.
 //!
-//! An epoch's samples are granted by position. *Ordered*, the position decides
-//! the row: `position / batch_size` is the batch, `position % batch_size` the
-//! row. *Unordered*, a sample draws the next free row when its decode has
-//! succeeded, so failures leave no gaps.
+//! An epoch's samples are granted by position. *Ordered*, the position decides:
+//! `position / batch_size` is the batch, and `position % batch_size` the row, less the
+//! failures in front of it that are known when its first pixels come. *Unordered*, a
+//! sample draws the next free row when its first pixels come, so failures leave no
+//! gaps.
 //!
 //! Several epochs can be under way at once: the one being delivered, those
 //! behind it that were announced, and cancelled ones until their last ticket
@@ -204,6 +205,11 @@ impl<M, R, F> State<M, R, F> {
         room > 0 && (room >= GOOD_ROOM.min(tickets / GOOD_SHARE) || self.runs_low())
     }
 
+    /// Unordered, a sample that fails had no row to keep.
+    pub(crate) fn failures_make_room(&self) -> bool {
+        !self.shape.ordered
+    }
+
     /// Whether the decoders will soon have nothing to do.
     pub(crate) fn runs_low(&self) -> bool {
         self.outstanding() < 2 * self.shape.decoders as u64
@@ -278,7 +284,7 @@ impl<M, R, F> State<M, R, F> {
         let epoch = self.live(id)?;
         let place = epoch.draw(&shape, position);
         let slot = epoch.slot(place)?;
-        debug_assert!(matches!(slot.rows[place.row], Row::Empty));
+        debug_assert!(matches!(slot.rows[place.key], Row::Empty));
         if slot.memory.is_none() {
             slot.memory = bind();
         }
@@ -290,7 +296,7 @@ impl<M, R, F> State<M, R, F> {
             return None;
         }
         let slot = epoch.slot(place)?;
-        slot.rows[place.row] = Row::Claimed;
+        slot.rows[place.key] = Row::Claimed(place.row);
         Some((place, slot.memory.as_ref()?))
     }
 
@@ -298,7 +304,7 @@ impl<M, R, F> State<M, R, F> {
     pub(crate) fn ready(&mut self, id: EpochId, place: Place, row: R) {
         let Some(epoch) = self.settle(id) else { return };
         if let Some(slot) = epoch.slot(place) {
-            slot.rows[place.row] = Row::Ready(row);
+            slot.rows[place.key] = Row::Ready(place.row, row);
             slot.ready += 1;
             epoch.ready += 1;
         }
@@ -310,16 +316,16 @@ impl<M, R, F> State<M, R, F> {
         let Some(epoch) = self.settle(id) else { return };
         epoch.failed += 1;
         if shape.ordered {
-            let place = epoch.draw(&shape, position);
+            let place = Place::by_position(&shape, position);
             if let Some(slot) = epoch.slot(place) {
-                slot.rows[place.row] = Row::Failed(why);
+                slot.rows[place.key] = Row::Failed(why);
                 slot.failed += 1;
             }
             return;
         }
         if let Some(place) = claimed {
             if let Some(slot) = epoch.slot(place) {
-                slot.rows[place.row] = Row::Empty;
+                slot.rows[place.key] = Row::Empty;
             }
             epoch.holes.push(place);
         }
@@ -331,7 +337,7 @@ impl<M, R, F> State<M, R, F> {
         let ordered = self.shape.ordered;
         let Some(epoch) = self.live(id) else { return };
         if let Some(slot) = epoch.slot(place) {
-            slot.rows[place.row] = Row::Empty;
+            slot.rows[place.key] = Row::Empty;
         }
         if !ordered {
             epoch.holes.push(place);

@@ -86,6 +86,34 @@ fn the_granter_is_woken_for_a_part_of_the_window_or_when_little_is_out() {
         model.ready(0);
     }
     assert_eq!((model.out.len(), model.state.has_room()), (3, true));
+    // With less than two for each thread, that is.
+    for (decoders, low) in [(1, false), (2, true), (1, false)] {
+        model.state.set_decoders(decoders);
+        assert_eq!(model.state.runs_low(), low);
+    }
+}
+
+#[test]
+fn a_part_of_a_large_window_is_no_more_than_sixteen() {
+    let mut model = Model::new(shape(4, 64, true), 1_000);
+    while model.grant() {}
+    for taken in 1..=4 {
+        (0..4).for_each(|_| model.ready(0));
+        assert!(model.take());
+        assert_eq!(model.state.has_good_room(), taken == 4);
+    }
+}
+
+#[test]
+fn there_is_no_room_where_nothing_is_left_to_grant() {
+    let mut model = Model::new(shape(2, 3, true), 2);
+    model.state.begin(0..1);
+    while model.grant() {}
+    assert_eq!(model.out.len(), 2);
+    assert!(!model.state.has_room() && !model.state.has_good_room());
+    assert!(model.state.is_under_way());
+    model.run_out();
+    assert!(!model.state.has_room() && !model.state.is_under_way());
 }
 
 #[test]
@@ -145,6 +173,56 @@ fn a_gap_at_the_end_is_filled_from_the_last_batch() {
 }
 
 #[test]
+fn ordered_a_failure_that_is_known_in_time_leaves_no_gap() {
+    let mut model = Model::new(shape(8, 1, true), 8);
+    while model.grant() {}
+    let row = |model: &mut Model, at: usize| {
+        model.claim(at);
+        model.out[at].place.unwrap().row
+    };
+    // Of samples 0 to 7, the first two fail.
+    model.fail(0);
+    model.fail(0);
+    // Of 2 to 7: those before them may still come.
+    assert_eq!(row(&mut model, 3), 3);
+    assert_eq!(row(&mut model, 0), 0);
+    assert_eq!(row(&mut model, 4), 4);
+    assert_eq!(row(&mut model, 2), 2);
+    // The one before the last fails late, the one after it comes as if it were there.
+    model.fail(4);
+    assert_eq!(row(&mut model, 4), 4);
+    assert_eq!(row(&mut model, 1), 1);
+    model.run_out();
+    assert_eq!(model.ended, [0, 1, 2]);
+}
+
+#[test]
+fn where_memory_is_refused_the_row_stays_free() {
+    for ordered in [true, false] {
+        let mut state: State<(), u64, u64> = State::new(shape(2, 1, ordered));
+        state.begin(0..1);
+        let next = state.next().unwrap();
+        assert!(state.grant(next, 2));
+        assert!(state.claim(next.id, 0, || None).is_none());
+        let (first, ()) = state.claim(next.id, 0, || Some(())).unwrap();
+        let (second, ()) = state.claim(next.id, 1, || Some(())).unwrap();
+        assert_eq!((first.row, second.row), (0, 1));
+    }
+}
+
+#[test]
+fn the_first_epoch_of_use_is_the_oldest_that_is_not_cancelled() {
+    let mut model = Model::new(shape(1, 4, true), 2);
+    while model.grant() {}
+    assert_eq!((model.out.len(), model.state.first_live()), (4, 0));
+    model.act(Action::Skip(0));
+    assert_eq!(model.state.first_live(), 1, "its tickets are still out");
+    model.state.cancel();
+    assert_eq!(model.state.first_live(), 2, "none is left");
+    assert_eq!(model.out.len(), 4);
+}
+
+#[test]
 fn a_cancelled_epoch_counts_until_its_last_ticket_is_back() {
     let mut model = Model::new(shape(2, 1, true), 10);
     while model.grant() {}
@@ -166,6 +244,8 @@ fn epochs_of_no_batches_are_not_all_opened_at_once() {
         opened += 1;
         assert!(opened < 10);
     }
+    // As many as batches there may be, and one.
+    assert_eq!(opened, 3);
     assert!(model.take(), "an end");
     assert!(model.grant(), "and room for the next");
 }
@@ -198,11 +278,14 @@ fn what_order_holds_back_is_seen() {
         while model.grant() {}
         assert!(!model.state.is_held_back(), "there is work again");
     }
-    // With nothing left to grant nobody stands still because of order.
-    let mut model = Model::new(shape(4, 2, true), 8);
-    model.state.begin(0..1);
-    model.state.walked(Walk::Ended { length: 8 });
-    while model.grant() {}
-    (0..7).for_each(|_| model.ready(1));
-    assert!(!model.state.is_held_back());
+    // With nothing left to grant nobody stands still because of order: not where
+    // another epoch is to come.
+    for epochs in [1, 2] {
+        let mut model = Model::new(shape(4, 2, true), 8);
+        model.state.begin(0..epochs);
+        model.state.walked(Walk::Ended { length: 8 });
+        while model.grant() {}
+        (0..7).for_each(|_| model.ready(1));
+        assert_eq!(model.state.is_held_back(), epochs == 2);
+    }
 }

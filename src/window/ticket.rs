@@ -81,9 +81,11 @@ impl<T: Element> Ticket<T> {
         self.settled = true;
         let mut inner = self.window.lock();
         inner.state.fail(self.id, self.key, place, error);
+        let makes_room = inner.state.failures_make_room();
         self.after_settling(inner);
-        // Unordered, a failure makes room for another sample.
-        self.window.changed.notify_one();
+        if makes_room {
+            self.window.changed.notify_one();
+        }
     }
 
     fn after_settling(&self, mut inner: MutexGuard<'_, Inner<T>>) {
