@@ -297,6 +297,7 @@ mod tests {
             prop_assert!(area.height > 0 && area.top + area.height <= h);
         }
     }
+
     /// Shares, ratios and places are spread as they are said to be.
     #[test]
     fn random_areas_are_spread_evenly() {
@@ -396,5 +397,74 @@ mod tests {
         assert_eq!(area(1_000, 10), Region { left: 493, top: 0, width: 13, height: 10 });
         assert_eq!(area(10, 1_000), Region { left: 0, top: 493, width: 10, height: 13 });
         assert_eq!(area(1, 1), Region { left: 0, top: 0, width: 1, height: 1 });
+    }
+
+    #[test]
+    fn a_part_may_lie_at_either_edge() {
+        let picture = size(11, 21);
+        let parts = (0..200).map(|seed| {
+            // Ten by twenty pixels of one ratio: one column and one row are left over.
+            let (area, ratio) = (200.0 / 231.0, 0.5);
+            let mut draws = Draws::new(&[seed]);
+            random_part(picture, (area, area), (ratio, ratio), |_, _| true, &mut draws)
+        });
+        let places: std::collections::BTreeSet<(u32, u32)> = parts
+            .map(|part| {
+                let Region { left, top, width, height } = part.unwrap();
+                assert_eq!((width, height), (10, 20));
+                (left, top)
+            })
+            .collect();
+        assert_eq!(places.into_iter().collect::<Vec<_>>(), [(0, 0), (0, 1), (1, 0), (1, 1)]);
+    }
+
+    #[test]
+    fn what_is_shown_lies_where_it_was() {
+        // Cut from the middle of a picture that was scaled to a half.
+        let target = size(40, 20);
+        let shown = view(size(100, 80), Fit::Crop { shorter: Some(40) }, target).shown(target);
+        assert_eq!(shown, Area { left: 10.0, top: 20.0, width: 80.0, height: 40.0 });
+        // An area of its own, which becomes all of the row, whatever its sides.
+        let area = Region { left: 7, top: 3, width: 24, height: 30 };
+        let target = size(8, 5);
+        let shown = View { area, resized: target, left: 0, top: 0, flip: false }.shown(target);
+        assert_eq!(shown, Area { left: 7.0, top: 3.0, width: 24.0, height: 30.0 });
+        // On a picture twice as wide and three times as high.
+        assert_eq!(
+            shown.scaled(2.0, 3.0),
+            Area { left: 14.0, top: 9.0, width: 48.0, height: 90.0 }
+        );
+        // A window inside of the scaled area.
+        let inside = View { area, resized: size(12, 10), left: 3, top: 4, flip: true };
+        assert!(inside.flip() && !View { flip: false, ..inside }.flip());
+        assert_eq!(
+            inside.shown(size(6, 2)),
+            Area { left: 13.0, top: 15.0, width: 12.0, height: 6.0 }
+        );
+    }
+
+    #[test]
+    fn what_is_reduced_is_not_made_larger_again() {
+        let reduced =
+            |width, height, target| view(size(width, height), Fit::Stretch, target).most_reduced();
+        for by in [1, 2, 4, 8] {
+            let (width, height) = (by * 10, by * 20);
+            assert_eq!(reduced(width, height, size(10, 20)), by);
+            assert_eq!(reduced(width + 1, height + 1, size(10, 20)), by);
+            for (width, height) in [(width - 1, height), (width, height - 1)] {
+                assert_eq!(reduced(width, height, size(10, 20)), (by / 2).max(1));
+            }
+        }
+        assert_eq!(reduced(10_000, 10_000, size(10, 20)), 8);
+        assert_eq!(reduced(10_000, 20, size(10, 20)), 1);
+    }
+
+    #[test]
+    fn a_picture_is_kept_by_its_shorter_side() {
+        assert_eq!(kept_size(size(400, 300), 150), size(200, 150));
+        assert_eq!(kept_size(size(300, 400), 150), size(150, 200));
+        for small in [size(100, 400), size(150, 400), size(400, 150), size(20, 10)] {
+            assert_eq!(kept_size(small, 150), small);
+        }
     }
 }

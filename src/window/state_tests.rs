@@ -87,7 +87,7 @@ fn the_granter_is_woken_for_a_part_of_the_window_or_when_little_is_out() {
     }
     assert_eq!((model.out.len(), model.state.has_room()), (3, true));
     // With less than two for each thread, that is.
-    for (decoders, low) in [(1, false), (2, true), (1, false)] {
+    for (decoders, low) in [(1, false), (2, true), (1, false), (4, true)] {
         model.state.set_decoders(decoders);
         assert_eq!(model.state.runs_low(), low);
     }
@@ -121,6 +121,7 @@ fn unordered_a_failure_makes_room_and_ordered_it_does_not() {
     for (ordered, more) in [(true, 0), (false, 1)] {
         let mut model = Model::new(shape(2, 1, ordered), 10);
         while model.grant() {}
+        assert_eq!(model.state.failures_make_room(), more > 0);
         model.fail(0);
         let before = model.out.len();
         while model.grant() {}
@@ -157,19 +158,25 @@ fn a_failure_is_judged_when_the_walk_has_ended_and_not_when_all_is_granted() {
 
 #[test]
 fn a_gap_at_the_end_is_filled_from_the_last_batch() {
-    let mut model = Model::new(shape(2, 3, false), 5);
-    while model.grant() {}
-    for at in 0..5 {
-        model.claim(at);
+    // The last batch gives all that it has, or a part.
+    for (batch_size, short) in [(2, 0), (3, 1)] {
+        let mut model = Model::new(shape(batch_size, 3, false), 5);
+        while model.grant() {}
+        for at in 0..5 {
+            model.claim(at);
+        }
+        // The first sample fails after it has claimed the first row.
+        model.fail(0);
+        while model.out.iter().any(|out| out.epoch == 0) {
+            model.ready(0);
+        }
+        assert!(model.take(), "the failure");
+        assert!(model.take() && model.take(), "two batches of the four that are left");
+        assert_eq!((model.batches, model.short), (2, short));
+        // With as many samples as were planned.
+        assert!(model.take());
+        assert_eq!(model.ended, [0]);
     }
-    // The first sample fails after it has claimed the first row.
-    model.fail(0);
-    while !model.out.is_empty() {
-        model.ready(0);
-    }
-    assert!(model.take(), "the failure");
-    assert!(model.take() && model.take(), "two full batches of the four that are left");
-    assert_eq!((model.batches, model.short), (2, 0));
 }
 
 #[test]
@@ -220,6 +227,28 @@ fn the_first_epoch_of_use_is_the_oldest_that_is_not_cancelled() {
     model.state.cancel();
     assert_eq!(model.state.first_live(), 2, "none is left");
     assert_eq!(model.out.len(), 4);
+}
+
+#[test]
+fn batches_that_wait_are_counted() {
+    let waiting = |model: &Model| model.state.occupancy().waiting;
+    for ordered in [true, false] {
+        let mut model = Model::new(shape(2, 4, ordered), 5);
+        model.state.begin(0..1);
+        while model.grant() {}
+        let mut counts = Vec::new();
+        // From the last sample to the first.
+        for at in (0..5).rev() {
+            model.ready(at);
+            counts.push(waiting(&model));
+        }
+        // In order, the short batch at the end is whole first; else it is what is left.
+        assert_eq!(counts, if ordered { [1, 1, 2, 2, 3] } else { [0, 1, 1, 2, 3] });
+        for left in [2, 1, 0] {
+            assert!(model.take());
+            assert_eq!(waiting(&model), left);
+        }
+    }
 }
 
 #[test]
@@ -277,6 +306,12 @@ fn what_order_holds_back_is_seen() {
         assert!(model.take());
         while model.grant() {}
         assert!(!model.state.is_held_back(), "there is work again");
+        // Two rows are no batch, and those that were taken do not count.
+        while model.take() {}
+        while model.grant() {}
+        (0..5).for_each(|_| model.fail(1));
+        (0..2).for_each(|_| model.ready(1));
+        assert!(!model.state.is_held_back());
     }
     // With nothing left to grant nobody stands still because of order: not where
     // another epoch is to come.
