@@ -2,7 +2,7 @@
 //! from 1 to 65, every number of samples from 0 to 500.
 
 use super::*;
-use crate::config::{LastBatch, Sampling, Shard, Uneven};
+use crate::config::{LastBatch, Sampling, Shard, Uneven, Weights};
 
 const WORLDS: u32 = 7;
 const BATCHES: usize = 65;
@@ -296,4 +296,28 @@ fn substitutes_are_spread_evenly() {
     assert_eq!(counts[4], 0);
     // 1,000 expected each, with a standard deviation of about 30.
     assert!(counts.iter().enumerate().all(|(i, &n)| i == 4 || (850..1150).contains(&n)));
+}
+
+/// Of no samples none is drawn; of any, as many as are wanted.
+#[test]
+fn as_many_are_drawn_as_are_wanted() {
+    let weights = Weights::classes([1.0, 2.0]);
+    let weighted = |samples| Sampling::Weighted { weights: weights.clone(), samples };
+    let drawn = Plan { sampling: weighted(Some(5)), ..plan(2, 1, 0, Uneven::Pad) };
+    assert_eq!([0, 1, 5, 9].map(|samples| drawn.positions(samples)), [0, 5, 5, 5]);
+    let all = Plan { sampling: weighted(None), ..plan(2, 1, 0, Uneven::Pad) };
+    assert_eq!([0, 1, 5, 9].map(|samples| all.positions(samples)), [0, 1, 5, 9]);
+}
+
+#[test]
+fn batches_of_an_epoch_are_counted() {
+    let begun = plan(4, 1, 0, Uneven::Pad);
+    let turns = Remaining::new(3, Vec::new());
+    begun.begun.get_or_init(|| Begun { epoch: 2, turns, batched_from: 3, ..Begun::default() });
+    for samples in 3..20 {
+        let batches = |samples: u64| samples.div_ceil(4);
+        assert_eq!(begun.batches(samples), batches(samples));
+        assert_eq!(begun.batches_of(1, samples), batches(samples));
+        assert_eq!(begun.batches_of(2, samples), batches(samples - 3));
+    }
 }

@@ -8,7 +8,10 @@ use proptest::prelude::*;
 
 use super::state::sampling_words;
 use super::*;
-use crate::config::{Config, LastBatch, Order, Resolved, Sampling, Shard, Uneven, Weights};
+use crate::config::{
+    Config, LastBatch, MOST_IN_A_BATCH, Order, Resolved, Sampling, Shard, Uneven, Weights,
+};
+use crate::digest::Digest;
 use crate::plan::{Begun, Done, Plan, Planned, Remaining, Step};
 use crate::source::{Index, Listed, Listing, Print};
 use crate::sync::Notify;
@@ -285,6 +288,121 @@ fn early_padding_keeps_the_size_of_a_batch() {
     let one = Resolved { shard: Shard { rank: 0, world: 2 }, batch_size: 3, ..config };
     let plan = Plan::new(&one);
     assert!(super::begun(&Resume::from_all([saved]), &one, &plan, &index).is_ok());
+}
+
+/// Padding fills up ranks and batches; where what is done is no more than the samples,
+/// none has come.
+#[test]
+fn without_early_padding_the_size_of_a_batch_may_change() {
+    let index = numbered(10);
+    let config = config(Shard::WHOLE, Order::Unordered, Uneven::Pad);
+    let config = Resolved { batch_size: 5, ..config };
+    let saved = stood(&config, 10, false, &index);
+    let other = Resolved { batch_size: 3, ..config };
+    let plan = Plan::new(&other);
+    assert!(super::begun(&saved.into(), &other, &plan, &index).is_ok());
+}
+
+/// Two runs of as many ranks: a state of each fits neither.
+#[test]
+fn states_of_two_runs_are_refused() {
+    let index = numbered(20);
+    let of = |rank, order| config(Shard { rank, world: 2 }, order, Uneven::Pad);
+    let ordered = stood(&of(0, Order::Ordered), 4, false, &index);
+    let unordered = stood(&of(1, Order::Unordered), 4, false, &index);
+    let both = Resume::from_all([ordered.clone(), unordered.clone()]);
+    let told = refusal(both, &of(0, Order::Ordered), &index);
+    assert!(told.contains("several runs"), "{told}");
+    // Of two epochs they may be: order can change in between.
+    let ended = State { ended: true, ..ordered };
+    let later = State { epoch: 1, ..unordered };
+    let plan = Plan::new(&of(0, Order::Ordered));
+    let both = Resume::from_all([ended, later]);
+    assert!(begun(&both, &of(0, Order::Ordered), &plan, &index).is_ok());
+}
+
+/// A run that ended with the epoch's last sample tells of it what it had told.
+#[test]
+fn an_epoch_that_has_ended_is_told_as_it_was() {
+    let index = numbered(20);
+    let of = |rank| config(Shard { rank, world: 2 }, Order::Ordered, Uneven::Pad);
+    let ended = |rank| State { failed: 3 + u64::from(rank), ..stood(&of(rank), 10, true, &index) };
+    let states = Resume::from_all([ended(0), ended(1)]);
+    for rank in 0..2 {
+        let plan = Plan::new(&of(rank));
+        let again = begun(&states, &of(rank), &plan, &index).unwrap();
+        assert_eq!((again.epoch, again.batches), (0, 1));
+        assert_eq!(again.failed, 3 + u64::from(rank));
+        plan.begun.get_or_init(|| again);
+        assert_eq!(left(&plan, 0, &index), []);
+        assert_eq!(left(&plan, 1, &index).len(), 10);
+    }
+}
+
+/// What others have delivered of an epoch is told once: by the first of the ranks that
+/// go on, and of those that had begun it.
+#[test]
+fn the_first_of_other_ranks_tells_what_was_delivered() {
+    let index = numbered(40);
+    let of = |rank, world| config(Shard { rank, world }, Order::Ordered, Uneven::Pad);
+    let digest = |names: [&str; 2]| {
+        let mut digest = Digest::default();
+        names.iter().for_each(|name| digest.add(Path::new(name)));
+        digest
+    };
+    let in_epoch = |rank, epoch, ended, names| State {
+        epoch,
+        digest: digest(names),
+        ..stood(&of(rank, 2), if ended { 20 } else { 2 }, ended, &index)
+    };
+    let (first, second) = (["0", "2"], ["1", "3"]);
+    // The other stands in the same epoch, or has just ended the one before.
+    let beside = in_epoch(1, 5, false, second);
+    let before = in_epoch(1, 4, true, second);
+    let both = [digest(first), digest(second)];
+    for (other, told, samples) in [(beside, &both[..], 36), (before, &both[..1], 38)] {
+        let states = Resume::from_all([in_epoch(0, 5, false, first), other]);
+        for rank in 0..3 {
+            let plan = Plan::new(&of(rank, 3));
+            let begun = begun(&states, &of(rank, 3), &plan, &index).unwrap();
+            assert_eq!(begun.epoch, 5);
+            assert_eq!(begun.positions.count(40), samples);
+            let told =
+                if rank == 0 { Digest::combined(told.iter().copied()) } else { <_>::default() };
+            assert_eq!(begun.digest, told);
+        }
+    }
+    // By the state of one rank, where all stood at the same batch, nobody knows.
+    let one = Resume::from(in_epoch(0, 5, false, first));
+    let plan = Plan::new(&of(0, 3));
+    let begun = begun(&one, &of(0, 3), &plan, &index).unwrap();
+    assert_eq!((begun.epoch, begun.digest), (5, Digest::default()));
+    assert_eq!(begun.positions.count(40), 36);
+}
+
+#[test]
+fn a_state_may_stand_where_padding_ends_and_no_further() {
+    let index = numbered(40);
+    let config = config(Shard { rank: 0, world: 2 }, Order::Ordered, Uneven::Pad);
+    let saved = stood(&config, 8, false, &index);
+    // Each of the two ranks has a sample and the largest batch beside the 40.
+    let end = 40 + 2 * (MOST_IN_A_BATCH as u64 + 1);
+    let at = |mark| Remaining::new(mark, Vec::new());
+    let attempts = 1 << 32;
+    let check = |state: State, fits: bool| {
+        let told = format!("{state:?}");
+        let plan = Plan::new(&config);
+        assert_eq!(begun(&state.into(), &config, &plan, &index).is_ok(), fits, "{told}");
+    };
+    for more in [0, 1] {
+        let fits = more == 0;
+        check(State { turns: at(end / 2 + more), ..saved.clone() }, fits);
+        check(State { positions: at(end + more), ..saved.clone() }, fits);
+        check(State { batches: end + more, ..saved.clone() }, fits);
+        check(State { failed: (end + more) * attempts, ..saved.clone() }, fits);
+        check(State { batched_from: 8 + more, ..saved.clone() }, fits);
+    }
+    check(State { failed: (end + 1) * attempts - 1, ..saved }, true);
 }
 
 #[test]
