@@ -1,6 +1,6 @@
 //! One epoch in the window: its batches in the making and the rows in them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
 use super::state::{EpochId, MOST_UNTOLD, Shape, Walk};
@@ -67,7 +67,9 @@ pub(super) struct Slot<M, R, F> {
     /// Unordered: rows drawn so far.
     drawn: usize,
     pub(super) ready: usize,
-    pub(super) failed: usize,
+    failed: usize,
+    /// Ordered: runs of keys that failed, from the last of each to its first.
+    failed_runs: BTreeMap<usize, usize>,
 }
 
 impl<M, R, F> Slot<M, R, F> {
@@ -79,16 +81,34 @@ impl<M, R, F> Slot<M, R, F> {
     /// Ordered: the row for a sample, right behind those before it that are filled, are
     /// being filled, or may still come. Whatever fails, in whatever order, rows lie in
     /// the order of their keys, and only what fails late leaves a gap.
+    ///
+    /// A batch may be large, and all of it fail: runs of failures are passed over at
+    /// once. Of those that may still come there are no more before it than are being read.
     fn row_for(&self, key: usize) -> usize {
-        let mut coming = 0;
-        for row in self.rows[..key].iter().rev() {
-            match row {
-                Row::Claimed(at) | Row::Ready(at, _) => return at + 1 + coming,
-                Row::Empty => coming += 1,
-                Row::Failed(_) => {}
+        let (mut coming, mut left) = (0, key);
+        while let Some(before) = left.checked_sub(1) {
+            match self.rows[before] {
+                Row::Claimed(row) | Row::Ready(row, _) => return row + 1 + coming,
+                Row::Empty => (coming, left) = (coming + 1, before),
+                Row::Failed(_) => {
+                    let run = self.failed_runs.range(before..).next();
+                    left = run.map_or(before, |(_, &first)| first);
+                }
             }
         }
         coming
+    }
+
+    /// Ordered: the sample failed.
+    pub(super) fn fail(&mut self, key: usize, why: F) {
+        self.rows[key] = Row::Failed(why);
+        self.failed += 1;
+        let joined = key.checked_sub(1).and_then(|before| self.failed_runs.remove(&before));
+        let first = joined.unwrap_or(key);
+        match self.failed_runs.range_mut(key..).next() {
+            Some((_, behind)) if *behind == key + 1 => *behind = first,
+            _ => drop(self.failed_runs.insert(key, first)),
+        }
     }
 }
 
@@ -194,7 +214,9 @@ impl<M, R, F> Epoch<M, R, F> {
         rows.resize_with(shape.batch_size, || Row::Empty);
         let id = self.next_slot;
         self.next_slot += 1;
-        self.slots.push_back(Slot { id, memory: None, rows, drawn: 0, ready: 0, failed: 0 });
+        let failed_runs = BTreeMap::new();
+        let (drawn, ready, failed) = (0, 0, 0);
+        self.slots.push_back(Slot { id, memory: None, rows, drawn, ready, failed, failed_runs });
     }
 
     /// The place of a sample: by its position, or the next free one.
@@ -324,6 +346,59 @@ impl<M, R, F> Epoch<M, R, F> {
             }
             if donor.ready > 0 {
                 self.slots.push_back(donor);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The row by its definition.
+    fn plain<M, R, F>(slot: &Slot<M, R, F>, key: usize) -> usize {
+        let mut coming = 0;
+        for row in slot.rows[..key].iter().rev() {
+            match row {
+                Row::Claimed(at) | Row::Ready(at, _) => return at + 1 + coming,
+                Row::Empty => coming += 1,
+                Row::Failed(_) => {}
+            }
+        }
+        coming
+    }
+
+    proptest! {
+        /// Samples begin, or fail, in any order.
+        #[test]
+        fn failures_are_passed_over_at_once(
+            events in proptest::collection::vec((0..40_usize, prop::bool::weighted(0.7)), 0..80),
+        ) {
+            let shape = Shape {
+                batch_size: 40,
+                prefetch: 1,
+                ordered: true,
+                decoders: 1,
+                failures_need_length: false,
+            };
+            let mut epoch: Epoch<(), (), ()> = Epoch::new(0, 0);
+            epoch.push_slot(&shape);
+            let slot = &mut epoch.slots[0];
+            for (key, fails) in events {
+                let row = slot.row_for(key);
+                prop_assert_eq!(row, plain(slot, key));
+                match (&slot.rows[key], fails) {
+                    (Row::Failed(()), _) => {}
+                    (_, true) => slot.fail(key, ()),
+                    (Row::Empty, false) => slot.rows[key] = Row::Claimed(row),
+                    (_, false) => {}
+                }
+                // As few runs as there are.
+                let failed = |at: usize| matches!(slot.rows.get(at), Some(Row::Failed(())));
+                let ends = (0..40).filter(|&at| failed(at) && !failed(at + 1));
+                prop_assert!(ends.eq(slot.failed_runs.keys().copied()));
             }
         }
     }

@@ -318,8 +318,7 @@ impl<M, R, F> State<M, R, F> {
         if shape.ordered {
             let place = Place::by_position(&shape, position);
             if let Some(slot) = epoch.slot(place) {
-                slot.rows[place.key] = Row::Failed(why);
-                slot.failed += 1;
+                slot.fail(place.key, why);
             }
             return;
         }

@@ -203,6 +203,27 @@ fn ordered_a_failure_that_is_known_in_time_leaves_no_gap() {
     assert_eq!(model.ended, [0, 1, 2]);
 }
 
+/// Not once more for each that has failed before: that would be for minutes.
+#[test]
+fn a_batch_of_a_million_may_fail() {
+    const SIZE: u64 = 1 << 20;
+    let mut state: State<(), (), ()> = State::new(shape(SIZE as usize, 1, true));
+    state.begin(0..1);
+    let next = state.next().unwrap();
+    assert!(state.grant(next, SIZE));
+    for position in 1..SIZE {
+        let (place, ()) = state.claim(next.id, position, || Some(())).unwrap();
+        assert_eq!(place.row, 1, "the first may still come");
+        state.fail(next.id, position, Some(place), ());
+    }
+    let (place, ()) = state.claim(next.id, 0, || Some(())).unwrap();
+    state.ready(next.id, place, ());
+    let Take::Batch(mut batch) = state.take(|(), _, (), _| ()) else { panic!("it is whole") };
+    let mut rows = Vec::new();
+    assert_eq!(batch.sort(|row, ()| rows.push(row)).len() as u64, SIZE - 1);
+    assert_eq!(rows, [0]);
+}
+
 #[test]
 fn where_memory_is_refused_the_row_stays_free() {
     for ordered in [true, false] {
