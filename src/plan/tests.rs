@@ -321,3 +321,20 @@ fn batches_of_an_epoch_are_counted() {
         assert_eq!(begun.batches_of(2, samples), batches(samples - 3));
     }
 }
+
+/// A batch that may not fill up is begun when all of it is listed, and else each sample
+/// when it is.
+#[test]
+fn no_more_is_wanted_than_is_needed() {
+    let wanted = |last_batch, sampling: Sampling| {
+        let plan = Plan { last_batch, sampling, ..plan(4, 1, 0, Uneven::Pad) };
+        let progress = Progress { listed: 0, complete: false };
+        let epoch = plan.epoch(0, progress);
+        [0, 1, 3, 4, 7, 8].map(|key| epoch.wanted(key))
+    };
+    for last_batch in [LastBatch::Keep, LastBatch::Pad] {
+        assert_eq!(wanted(last_batch, Sampling::Sequential), [1, 2, 4, 5, 8, 9]);
+    }
+    assert_eq!(wanted(LastBatch::Drop, Sampling::Sequential), [4, 4, 4, 8, 8, 12]);
+    assert_eq!(wanted(LastBatch::Keep, Sampling::Shuffle), [u64::MAX; 6]);
+}
