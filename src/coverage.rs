@@ -136,3 +136,116 @@ fn of_epoch(plans: &[Plan], number: u64, index: &Index) -> EpochCoverage {
     }
     coverage
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Shard};
+    use crate::source::{Admission, Listing, ReadFuture};
+
+    struct Names(u64);
+
+    impl Source for Names {
+        fn root(&self) -> PathBuf {
+            "names".into()
+        }
+
+        fn list(&self, listing: &mut Listing<'_>) -> Result<()> {
+            for number in 0..self.0 {
+                let _ = listing.push(Path::new(&number.to_string()), None);
+            }
+            Ok(())
+        }
+
+        fn read(&self, _: &Path, _: Admission) -> ReadFuture {
+            panic!("nothing is read")
+        }
+    }
+
+    fn ranks(world: u32, config: &Config) -> Vec<Resolved> {
+        let rank = |rank| Config { shard: Ok(Shard { rank, world }), ..config.clone() };
+        (0..world).map(|at| rank(at).resolve::<u8>().unwrap()).collect()
+    }
+
+    /// Of ten samples, by three ranks in batches of two: what is left out, once, padding,
+    /// and the batches of each.
+    #[test]
+    fn what_comes_and_what_does_not_is_counted() {
+        for (uneven, last_batch, left_out, padding, batches) in [
+            (Uneven::Pad, LastBatch::Keep, 0, 2, 2),
+            (Uneven::Drop, LastBatch::Keep, 1, 0, 2),
+            (Uneven::Pad, LastBatch::Drop, 0, 2, 2),
+            (Uneven::Drop, LastBatch::Drop, 4, 0, 1),
+            (Uneven::Drop, LastBatch::Pad, 0, 2, 2),
+        ] {
+            let config = Config { uneven, last_batch, batch_size: 2, ..Config::default() };
+            let coverage = Coverage::count(&Names(10), &ranks(3, &config), 4..6).unwrap();
+            assert!(coverage.is_exact(), "{coverage:?}");
+            assert_eq!((coverage.samples, coverage.world), (10, 3));
+            assert!(!coverage.drawn);
+            let numbers: Vec<u64> = coverage.epochs.iter().map(|epoch| epoch.epoch).collect();
+            assert_eq!(numbers, [4, 5]);
+            for epoch in &coverage.epochs {
+                assert_eq!(epoch.padding, padding, "{coverage:?}");
+                assert_eq!(epoch.batches, [batches; 3]);
+                assert_eq!(epoch.repeatedly, 0);
+                assert_eq!(epoch.once + epoch.never, 10);
+                assert_eq!(epoch.never_named.len() as u64, epoch.never);
+            }
+            assert_eq!(coverage.left_out, left_out, "{coverage:?}");
+        }
+    }
+
+    /// Two that are both the first of two: half of the samples comes twice.
+    #[test]
+    fn what_comes_twice_or_never_is_named() {
+        let config = Config { batch_size: 4, ..Config::default() };
+        let first = ranks(2, &config).remove(0);
+        let twice = [first.clone(), first];
+        for (samples, each) in [(8, 4), (30, 15)] {
+            let coverage = Coverage::count(&Names(samples), &twice, 0..1).unwrap();
+            assert!(!coverage.is_exact());
+            let [epoch] = &coverage.epochs[..] else { panic!("one epoch") };
+            assert_eq!((epoch.once, epoch.never, epoch.repeatedly), (0, each, each));
+            // The first ten, by name.
+            let named = |first: u64| -> Vec<PathBuf> {
+                let all = (0..each).map(|at| PathBuf::from((2 * at + first).to_string()));
+                all.take(10).collect()
+            };
+            assert_eq!(epoch.repeatedly_named, named(0));
+            assert_eq!(epoch.never_named, named(1));
+        }
+    }
+
+    #[test]
+    fn exact_is_once_and_as_many_batches_for_all() {
+        let epoch = |batches: &[u64], repeatedly, never| EpochCoverage {
+            batches: batches.to_vec(),
+            repeatedly,
+            never,
+            ..EpochCoverage::default()
+        };
+        let of = |left_out, drawn, epochs: &[EpochCoverage]| {
+            let epochs = epochs.to_vec();
+            Coverage { samples: 10, world: 2, epochs, left_out, drawn }.is_exact()
+        };
+        let (good, other) = (epoch(&[3, 3], 0, 0), epoch(&[3, 2], 0, 0));
+        assert!(of(0, false, &[good.clone(), good.clone()]));
+        assert!(!of(0, false, &[good, other.clone()]));
+        assert!(!of(0, true, &[other]));
+        for (repeatedly, never, left_out, exact) in [
+            (1, 0, 0, false),
+            (0, 1, 0, false),
+            (0, 1, 1, true),
+            (0, 0, 1, false),
+            (1, 1, 1, false),
+        ] {
+            let epoch = epoch(&[3, 3], repeatedly, never);
+            assert_eq!(of(left_out, false, std::slice::from_ref(&epoch)), exact, "{epoch:?}");
+            // Drawn, they come as often as they come.
+            assert!(of(left_out, true, &[epoch]));
+        }
+    }
+}

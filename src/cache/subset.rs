@@ -116,6 +116,16 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_may_be_reached() {
+        let mut subset = Subset::new(30, None);
+        for index in 0..3 {
+            assert!(subset.offer(key(index), 10).kept);
+        }
+        assert!(!subset.offer(key(3), 1).kept);
+        assert_eq!((subset.len(), subset.bytes()), (3, 30));
+    }
+
+    #[test]
     fn what_is_taken_out_may_come_back() {
         let mut subset = Subset::new(20, None);
         assert!(subset.offer(key(0), 10).kept);

@@ -1,8 +1,13 @@
 //! The plan, exhaustively in the small: every world from 1 to 7, every batch size
 //! from 1 to 65, every number of samples from 0 to 500.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use super::*;
 use crate::config::{LastBatch, Sampling, Shard, Uneven, Weights};
+use crate::source::{Index, Listing};
+use crate::sync::Notify;
 
 const WORLDS: u32 = 7;
 const BATCHES: usize = 65;
@@ -337,4 +342,58 @@ fn no_more_is_wanted_than_is_needed() {
     }
     assert_eq!(wanted(LastBatch::Drop, Sampling::Sequential), [4, 4, 4, 8, 8, 12]);
     assert_eq!(wanted(LastBatch::Keep, Sampling::Shuffle), [u64::MAX; 6]);
+}
+
+/// An index of samples of these classes.
+fn classes(labels: &[Option<u32>]) -> Arc<Index> {
+    let index = Index::new(Arc::new(Notify::new()));
+    for (number, label) in labels.iter().enumerate() {
+        let name = number.to_string();
+        assert!(Listing::new(&index).push(Path::new(&name), *label).is_continue());
+    }
+    index.finish(Ok(()));
+    index
+}
+
+/// Classes are weighed as their samples are: by their weight, or so that each class comes
+/// as often as another.
+#[test]
+fn weights_of_classes_are_weights_of_samples() {
+    let index = classes(&[0, 2, 0, 0, 2].map(Some));
+    let hash = |weights: Weights| alias(&weights, &index).map(|alias| alias.weights_hash());
+    let third = 1.0 / 3.0;
+    let balanced = Weights::samples(vec![third, 0.5, third, third, 0.5]);
+    assert_eq!(hash(Weights::Balanced).unwrap(), hash(balanced).unwrap());
+    let each = Weights::samples(vec![4.0, 0.5, 4.0, 4.0, 0.5]);
+    // Of a class without samples, and of more than there are.
+    for weights in [vec![4.0, 9.0, 0.5], vec![4.0, 9.0, 0.5, 1.0]] {
+        assert_eq!(hash(Weights::classes(weights)).unwrap(), hash(each.clone()).unwrap());
+    }
+    let told = |weights| hash(weights).unwrap_err().to_string();
+    assert!(told(Weights::classes([4.0, 9.0])).contains("the source has 3 classes"));
+    assert!(told(Weights::classes([0.0, 9.0, 0.0])).contains("every sample has the weight 0"));
+    assert!(told(Weights::samples(vec![1.0; 4])).contains("the source has 5 samples"));
+    // One of them is enough.
+    assert!(hash(Weights::classes([0.0, 0.0, 1.0])).is_ok());
+    let partly = classes(&[Some(0), None]);
+    let told = alias(&Weights::Balanced, &partly).err().unwrap().to_string();
+    assert!(told.contains("1 has no class"), "{told}");
+    // Of no samples there is nothing to complain of.
+    assert!(alias(&Weights::Balanced, &classes(&[])).is_ok());
+}
+
+#[test]
+fn weights_that_do_not_fit_are_an_error_of_the_plan() {
+    let index = classes(&[Some(0), Some(1)]);
+    for (weights, fits) in [(vec![1.0, 2.0], true), (vec![1.0], false)] {
+        let weights = Weights::classes(weights);
+        let sampling = Sampling::Weighted { weights: weights.clone(), samples: None };
+        let plan = Plan { sampling, ..plan(1, 1, 0, Uneven::Pad) };
+        assert!(plan.error().is_none() && plan.weights_hash().is_none());
+        plan.prepare(&index);
+        assert_eq!(plan.error().is_none(), fits);
+        let hash = alias(&weights, &index).ok().map(|alias| alias.weights_hash());
+        assert_eq!(plan.weights_hash(), hash);
+        assert_eq!(hash.is_some(), fits);
+    }
 }
