@@ -13,8 +13,8 @@ use common::oracle::{Item, Row};
 use common::scripted::{Act, Scripted, Walk};
 use common::within;
 use infeed::{
-    Batch, Digest, Error, ErrorKind, LastBatch, Loader, LoaderBuilder, OnError, Order, Resume,
-    Sampling, State, Uneven,
+    Batch, Budget, Digest, Error, ErrorKind, LastBatch, Loader, LoaderBuilder, OnError, Order,
+    Resume, Sampling, State, Uneven,
 };
 use proptest::prelude::*;
 
@@ -411,6 +411,42 @@ fn all_that_is_left_of_an_epoch_may_fail() {
             watch.on(&none);
             let error = none.epoch(0).unwrap().next().unwrap().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::EmptyBatch, "{error}");
+        }
+    });
+}
+
+/// What failed before counts, and a share is that of the whole epoch.
+#[test]
+fn a_budget_is_that_of_the_whole_epoch() {
+    within(|watch| {
+        let failing = Act::FAILING[0];
+        // Of twelve samples, one in four fails.
+        let acts: Vec<Act> =
+            (0..12).map(|at| if at % 4 == 1 { failing } else { Act::Good }).collect();
+        for (budget, enough) in [
+            (Budget::Count(3), true),
+            (Budget::Count(2), false),
+            (Budget::Fraction(0.25), true),
+            (Budget::Fraction(0.24), false),
+        ] {
+            let source = Scripted::new(acts.clone());
+            let policy = OnError::Skip { max_failures: budget };
+            let begin = || source.loader().batch_size(4).on_error(policy);
+            let mut loader = begin().build().unwrap();
+            watch.on(&loader);
+            let second = loader.epoch(0).unwrap().map(Result::unwrap).nth(1).unwrap().state();
+            assert_eq!((second.position(), second.batches(), second.failed()), (8, 2, 2));
+            let mut rest = begin().resume(kept(&second)).build().unwrap();
+            watch.on(&rest);
+            let items: Vec<_> = rest.epoch(0).unwrap().collect();
+            match (&items[..], enough) {
+                ([Ok(last)], true) => {
+                    let state = last.state();
+                    assert_eq!((state.position(), state.batches(), state.failed()), (12, 3, 3));
+                }
+                ([Err(error)], false) => assert_eq!(error.kind(), ErrorKind::FailureBudget),
+                other => panic!("{budget:?}: {other:?}"),
+            }
         }
     });
 }
