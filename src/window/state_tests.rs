@@ -73,6 +73,10 @@ fn the_grant_is_a_predicate_over_the_window() {
 fn the_granter_is_woken_for_a_part_of_the_window_or_when_little_is_out() {
     let mut model = Model::new(shape(1, 64, true), 1_000);
     while model.grant() {}
+    for (decoders, low) in [(33, true), (32, false), (2, false)] {
+        model.state.set_decoders(decoders);
+        assert_eq!(model.state.runs_low(), low);
+    }
     for taken in 1..=8 {
         model.ready(0);
         assert!(model.take());
@@ -177,6 +181,23 @@ fn a_gap_at_the_end_is_filled_from_the_last_batch() {
         assert!(model.take());
         assert_eq!(model.ended, [0]);
     }
+}
+
+#[test]
+fn gaps_that_nothing_fills_end_the_last_batch() {
+    let mut model = Model::new(shape(3, 3, false), 4);
+    model.state.begin(0..1);
+    while model.grant() {}
+    (0..4).for_each(|at| model.claim(at));
+    model.fail(0);
+    model.fail(0);
+    model.ready(0);
+    model.ready(0);
+    assert!(model.take() && model.take(), "two failures");
+    assert!(model.take(), "two of the four in one batch");
+    assert_eq!((model.batches, model.short), (1, 1));
+    assert!(model.take());
+    assert_eq!(model.ended, [0]);
 }
 
 #[test]
