@@ -337,6 +337,16 @@ fn an_epoch_that_has_ended_is_told_as_it_was() {
         assert_eq!(left(&plan, 0, &index), []);
         assert_eq!(left(&plan, 1, &index).len(), 10);
     }
+    // The first of others tells of all.
+    let mut digest = Digest::default();
+    digest.add(Path::new("0"));
+    let both = [0, 1].map(|rank| State { digest, ..ended(rank) });
+    for rank in 0..3 {
+        let other = config(Shard { rank, world: 3 }, Order::Ordered, Uneven::Pad);
+        let plan = Plan::new(&other);
+        let again = begun(&Resume::from_all(both.clone()), &other, &plan, &index).unwrap();
+        assert_eq!(again.digest.samples(), if rank == 0 { 2 } else { 0 });
+    }
 }
 
 /// What others have delivered of an epoch is told once: by the first of the ranks that
