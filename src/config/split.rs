@@ -189,6 +189,17 @@ mod tests {
         paths.filter(|path| split.contains(Path::new(path))).collect()
     }
 
+    /// A state is of one subset and refuses another.
+    #[test]
+    fn subsets_are_told_apart() {
+        let hash = |indices: &[u64]| Subset::new(indices.iter().copied()).hash();
+        assert_eq!(hash(&[3, 1]), hash(&[1, 3]));
+        let all = [hash(&[]), hash(&[0]), hash(&[0, 1]), hash(&[0, 2]), hash(&[1])];
+        for (at, one) in all.iter().enumerate() {
+            assert!(all[at + 1..].iter().all(|other| other != one));
+        }
+    }
+
     /// Changed, every split of every user would be another.
     #[test]
     fn a_split_stays_what_it_is() {
