@@ -154,7 +154,7 @@ mod tests {
 
         fn list(&self, listing: &mut Listing<'_>) -> Result<()> {
             for number in 0..self.0 {
-                let _ = listing.push(Path::new(&number.to_string()), None);
+                assert!(listing.push(Path::new(&number.to_string()), None).is_continue());
             }
             Ok(())
         }
