@@ -1,13 +1,11 @@
 //! The plan, exhaustively in the small: every world from 1 to 7, every batch size
 //! from 1 to 65, every number of samples from 0 to 500.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
 use crate::config::{LastBatch, Sampling, Shard, Uneven, Weights};
-use crate::source::{Index, Listing};
-use crate::sync::Notify;
+use crate::source::Index;
 
 const WORLDS: u32 = 7;
 const BATCHES: usize = 65;
@@ -346,13 +344,7 @@ fn no_more_is_wanted_than_is_needed() {
 
 /// An index of samples of these classes.
 fn classes(labels: &[Option<u32>]) -> Arc<Index> {
-    let index = Index::new(Arc::new(Notify::new()));
-    for (number, label) in labels.iter().enumerate() {
-        let name = number.to_string();
-        assert!(Listing::new(&index).push(Path::new(&name), *label).is_continue());
-    }
-    index.finish(Ok(()));
-    index
+    Index::of((0..).map(|number: u64| number.to_string()).zip(labels.iter().copied()))
 }
 
 /// Classes are weighed as their samples are: by their weight, or so that each class comes

@@ -13,16 +13,11 @@ use crate::config::{
 };
 use crate::digest::Digest;
 use crate::plan::{Begun, Done, Plan, Planned, Remaining, Step};
-use crate::source::{Index, Listed, Listing, Print};
+use crate::source::{Index, Listing, Print};
 use crate::sync::Notify;
 
 fn index(names: impl IntoIterator<Item = String>) -> Arc<Index> {
-    let index = Index::new(Arc::new(Notify::new()));
-    for name in names {
-        assert!(Listing::new(&index).push(Path::new(&name), None).is_continue());
-    }
-    index.finish(Ok(()));
-    index
+    Index::of(names.into_iter().map(|name| (name, None)))
 }
 
 fn numbered(samples: u64) -> Arc<Index> {
@@ -443,14 +438,8 @@ fn a_state_changed_by_hand_is_refused() {
 #[test]
 fn other_classes_are_another_order_under_weights() {
     let listed = |labels: &[u32]| {
-        let index = Index::new(Arc::new(Notify::new()));
-        for (at, label) in labels.iter().enumerate() {
-            let path = at.to_string();
-            let sample = Listed::new(Path::new(&path)).label(*label);
-            assert!(Listing::new(&index).push_sample(sample).is_continue());
-        }
-        index.finish(Ok(()));
-        index
+        let names = (0..).map(|at: u64| at.to_string());
+        Index::of(names.zip(labels.iter().copied().map(Some)))
     };
     let sampling = Sampling::Weighted { weights: Weights::Balanced, samples: None };
     let config = config(Shard::WHOLE, Order::Ordered, Uneven::Pad);

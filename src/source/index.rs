@@ -257,6 +257,18 @@ impl Index {
     pub(crate) fn classes(&self) -> Arc<[String]> {
         Arc::clone(&self.lock().classes)
     }
+
+    /// Of samples of these names and classes, listed to the end.
+    #[cfg(test)]
+    pub(crate) fn of(samples: impl IntoIterator<Item = (String, Option<u32>)>) -> Arc<Index> {
+        let index = Index::new(Arc::new(Notify::new()));
+        for (name, label) in samples {
+            let pushed = super::Listing::new(&index).push(Path::new(&name), label);
+            assert!(pushed.is_continue());
+        }
+        index.finish(Ok(()));
+        index
+    }
 }
 
 #[cfg(test)]

@@ -65,7 +65,8 @@ mod tests {
     use super::*;
     use crate::batch::Pool;
     use crate::error::{Cause, CauseKind, Stage};
-    use crate::window::state::{Shape, State, Take};
+    use crate::window::state::{State, Take};
+    use crate::window::state_tests::shape;
 
     type Batches = State<Arc<Rows<u8>>, Arrived, SampleError>;
 
@@ -87,14 +88,7 @@ mod tests {
     /// A batch of four, of which those of `good` arrive, each row full of its position.
     /// The last of them came in the stead of another. All are begun before any fails.
     fn assembly(good: &[u64]) -> Assembly<u8> {
-        let shape = Shape {
-            batch_size: 4,
-            prefetch: 1,
-            ordered: true,
-            decoders: 1,
-            failures_need_length: false,
-        };
-        let mut state: Batches = State::new(shape);
+        let mut state: Batches = State::new(shape(4, 1, true));
         state.begin(0..1);
         let next = state.next().unwrap();
         assert!(state.grant(next, 4));

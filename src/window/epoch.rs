@@ -355,6 +355,7 @@ impl<M, R, F> Epoch<M, R, F> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::state_tests::shape;
     use super::*;
 
     /// The row by its definition.
@@ -376,13 +377,7 @@ mod tests {
         fn failures_are_passed_over_at_once(
             events in proptest::collection::vec((0..40_usize, prop::bool::weighted(0.7)), 0..80),
         ) {
-            let shape = Shape {
-                batch_size: 40,
-                prefetch: 1,
-                ordered: true,
-                decoders: 1,
-                failures_need_length: false,
-            };
+            let shape = shape(40, 1, true);
             let mut epoch: Epoch<(), (), ()> = Epoch::new(0, 0);
             epoch.push_slot(&shape);
             let slot = &mut epoch.slots[0];

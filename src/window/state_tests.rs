@@ -49,7 +49,7 @@ proptest! {
     }
 }
 
-fn shape(batch_size: usize, prefetch: usize, ordered: bool) -> Shape {
+pub(super) fn shape(batch_size: usize, prefetch: usize, ordered: bool) -> Shape {
     Shape { batch_size, prefetch, ordered, decoders: 2, failures_need_length: false }
 }
 
