@@ -14,9 +14,10 @@ fn pool(close: bool) {
             let pool = Arc::clone(&pool);
             thread::spawn(move || {
                 for round in 0..2 {
-                    let mut buffer = pool.take().unwrap();
-                    buffer.as_mut_slice().fill(mark);
+                    let rows = Arc::new(Rows::new(pool.take().unwrap(), 2));
+                    rows.claim(0).unwrap().fill(mark);
                     thread::yield_now();
+                    let buffer = rows.into_inner().unwrap();
                     assert_eq!(buffer.as_slice(), [mark; 2], "lent twice");
                     match (mark, round) {
                         (1, 1) => drop(buffer.into_vec()),

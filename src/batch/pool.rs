@@ -1,14 +1,14 @@
 //! Batch memory, used again: the kernel zeroes fresh memory page by page, which
 //! costs several times what filling it does. What has to be fresh is asked for
-//! in huge pages.
+//! in huge pages, and nothing is written to it before a row of it is claimed: an
+//! allocator asked for zeroes writes all of them where it gives out what it had
+//! freed, though few rows may come to be filled.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 
-use bytemuck::Zeroable;
-
 use super::pages::advise_huge;
-use crate::memory::{Refused, zeroed};
+use crate::memory::{Refused, room};
 use crate::stats::Level;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -39,14 +39,14 @@ impl<T> fmt::Debug for Pool<T> {
     }
 }
 
-impl<T: Zeroable> Pool<T> {
+impl<T> Pool<T> {
     pub(crate) fn new(elements: usize, keep: usize) -> Arc<Self> {
         let state =
             Mutex::new(State { free: Vec::new(), existing: 0, keep, peak: 0, closed: false });
         Arc::new(Pool { elements, state })
     }
 
-    /// A buffer of `elements` initialised values of no particular content.
+    /// A buffer for `elements` values, of which those are there that were before.
     pub(crate) fn take(self: &Arc<Self>) -> Result<Buffer<T>, Refused> {
         let kept = {
             let mut state = self.lock();
@@ -57,17 +57,14 @@ impl<T: Zeroable> Pool<T> {
         if let Some(memory) = kept {
             return Ok(Buffer { memory, pool: Some(Arc::clone(self)) });
         }
-        let mut memory = zeroed(self.elements).inspect_err(|_| self.forget())?;
+        let mut memory = room(self.elements).inspect_err(|_| self.forget())?;
         let mut state = self.lock();
         state.peak = state.peak.max(state.existing);
         drop(state);
-        // Zeroes come from the allocator untouched, so the advice is in time.
-        advise_huge(&mut memory);
+        advise_huge(memory.spare_capacity_mut());
         Ok(Buffer { memory, pool: Some(Arc::clone(self)) })
     }
-}
 
-impl<T> Pool<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,6 +127,8 @@ impl<T> Pool<T> {
 
 /// One batch's memory; goes back to its pool when dropped.
 pub(crate) struct Buffer<T> {
+    /// With room for a whole batch; in it are the rows up to the last that ever was
+    /// filled.
     memory: Vec<T>,
     pool: Option<Arc<Pool<T>>>,
 }
@@ -137,11 +136,16 @@ pub(crate) struct Buffer<T> {
 /// Without the elements: there are millions.
 impl<T> fmt::Debug for Buffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffer").field("elements", &self.memory.len()).finish_non_exhaustive()
+        f.debug_struct("Buffer").field("elements", &self.memory.capacity()).finish_non_exhaustive()
     }
 }
 
 impl<T> Buffer<T> {
+    /// For [`Rows`](super::Rows), which fill it.
+    pub(super) fn memory(&mut self) -> &mut Vec<T> {
+        &mut self.memory
+    }
+
     pub(crate) fn as_slice(&self) -> &[T] {
         &self.memory
     }
@@ -175,7 +179,7 @@ mod tests {
     fn the_last_buffer_back_is_the_first_out() {
         let pool = Pool::<u32>::new(4, 3);
         let (mut a, b) = (pool.take().unwrap(), pool.take().unwrap());
-        a.as_mut_slice()[0] = 7;
+        a.memory().push(7);
         drop(b);
         drop(a);
         assert_eq!(pool.take().unwrap().as_slice()[0], 7);
@@ -214,7 +218,7 @@ mod tests {
     #[test]
     fn memory_given_away_is_not_counted() {
         let pool = Pool::<u8>::new(4, 2);
-        assert_eq!(pool.take().unwrap().into_vec().len(), 4);
+        assert_eq!(pool.take().unwrap().into_vec().capacity(), 4);
         assert_eq!(pool.existing(), 0);
     }
 }

@@ -11,6 +11,9 @@
 //!   other way to them is [`Rows::into_inner`], which needs the last `Arc`, and
 //!   every `Row` holds one. [`Rows::copy_row`] goes through both flags in the
 //!   same way.
+//! * A row that holds nothing yet is zeroed by whoever claims it first, before
+//!   anything can read it; a second flag, changed only by who has the row, says
+//!   so. The vector's length covers such rows alone.
 //! * Dropping a `Row` drops its `Arc` with release ordering, and unwrapping the
 //!   last one acquires, so the owner of the vector sees every write.
 #![allow(unsafe_code)]
@@ -20,18 +23,25 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use bytemuck::Zeroable;
+
 use super::pool::Buffer;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicU8, Ordering};
+
+/// A row's flag: somebody has it.
+const CLAIMED: u8 = 1;
+/// A row's flag: its elements are initialised.
+const WRITTEN: u8 = 2;
 
 /// The memory of one batch while its rows are being filled: `[rows, row_len]`,
 /// row-major.
 pub(crate) struct Rows<T> {
-    /// Start of `buffer`'s elements, taken once; `buffer` is not touched again
+    /// Start of `buffer`'s memory, taken once; `buffer` is not touched again
     /// before `into_inner`.
     start: NonNull<T>,
     buffer: Buffer<T>,
     row_len: usize,
-    claimed: Box<[AtomicBool]>,
+    flags: Box<[AtomicU8]>,
 }
 
 // SAFETY: `Rows` owns its elements through `buffer`, and `start` points into
@@ -44,37 +54,51 @@ unsafe impl<T: Send + Sync> Sync for Rows<T> {}
 /// Without the elements, which threads may be writing.
 impl<T> fmt::Debug for Rows<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = self.claimed.len();
+        let rows = self.flags.len();
         f.debug_struct("Rows").field("rows", &rows).field("row_len", &self.row_len).finish()
     }
 }
 
-impl<T: Copy> Rows<T> {
-    /// As many rows of `row_len` elements as `buffer` holds.
+impl<T: Copy + Zeroable> Rows<T> {
+    /// As many rows of `row_len` elements as `buffer` has room for.
     pub(crate) fn new(mut buffer: Buffer<T>, row_len: usize) -> Self {
-        let elements = buffer.as_mut_slice();
-        let rows = elements.len() / row_len.max(1);
-        let start = NonNull::from(elements).cast();
-        let claimed = (0..rows).map(|_| AtomicBool::new(false)).collect();
-        Rows { start, buffer, row_len, claimed }
+        let memory = buffer.memory();
+        let rows = |elements: usize| elements / row_len.max(1);
+        let (rows, written) = (rows(memory.capacity()), rows(memory.len()));
+        // Never null. To the capacity, where a slice's pointer reaches to its length.
+        let start = NonNull::new(memory.as_mut_ptr()).unwrap_or(NonNull::dangling());
+        let flags = (0..rows).map(|row| if row < written { WRITTEN } else { 0 });
+        let flags = flags.map(AtomicU8::new).collect();
+        Rows { start, buffer, row_len, flags }
     }
 
     /// Exclusive access to one row; `None` when it is out already or does not
-    /// exist.
+    /// exist. What was not written yet is zeroed, which takes its time: not under a
+    /// lock.
     pub(crate) fn claim(self: &Arc<Self>, row: usize) -> Option<Row<T>> {
-        self.acquire(row)?;
+        let flags = self.flags.get(row)?;
+        // Acquire pairs with the release of a row's drop: whoever claims it
+        // again sees what was written to it.
+        let before = flags.fetch_or(CLAIMED, Ordering::Acquire);
+        if before & CLAIMED != 0 {
+            return None;
+        }
+        if before & WRITTEN == 0 {
+            // SAFETY: the row exists, and since the flag was not set nobody else has
+            // it; the caller will only from here on.
+            unsafe { self.zero(row) };
+            flags.fetch_or(WRITTEN, Ordering::Relaxed);
+        }
         Some(Row { rows: Arc::clone(self), row })
     }
 
-    /// A row that was claimed and dropped can be claimed again only after this.
-    fn release(&self, row: usize) {
-        self.claimed[row].store(false, Ordering::Release);
-    }
-
-    fn acquire(&self, row: usize) -> Option<()> {
-        // Acquire pairs with the release in `release`: whoever claims a row
-        // again sees what was written to it.
-        (!self.claimed.get(row)?.swap(true, Ordering::Acquire)).then_some(())
+    /// # Safety
+    ///
+    /// `row < self.flags.len()`, and nobody else reads or writes it.
+    unsafe fn zero(&self, row: usize) {
+        // SAFETY: by the caller, the row lies inside the memory's capacity and is
+        // not accessed by others. Zeroes are values of `T`.
+        unsafe { self.start.add(row * self.row_len).write_bytes(0, self.row_len) };
     }
 
     /// Copies a row of `from` into a row of `self`. False when one of them is
@@ -91,7 +115,18 @@ impl<T: Copy> Rows<T> {
 
     /// The memory, once no row is out any more; else the rows again.
     pub(crate) fn into_inner(self: Arc<Self>) -> Result<Buffer<T>, Arc<Self>> {
-        Arc::try_unwrap(self).map(|rows| rows.buffer)
+        let mut rows = Arc::try_unwrap(self)?;
+        let is_written = |row: &usize| rows.flags[*row].load(Ordering::Relaxed) & WRITTEN != 0;
+        let end = (0..rows.flags.len()).rev().find(is_written).map_or(0, |last| last + 1);
+        for gap in (0..end).filter(|row| !is_written(row)) {
+            // SAFETY: the row exists, and this was the last `Arc`, so nobody has it.
+            unsafe { rows.zero(gap) };
+        }
+        let memory = rows.buffer.memory();
+        // SAFETY: rows below `end` have been written or were zeroed just now, and lie
+        // inside the capacity.
+        unsafe { memory.set_len(memory.len().max(end * rows.row_len)) };
+        Ok(rows.buffer)
     }
 }
 
@@ -104,7 +139,7 @@ pub(crate) struct Row<T: Copy> {
 
 impl<T: Copy> Drop for Row<T> {
     fn drop(&mut self) {
-        self.rows.release(self.row);
+        self.rows.flags[self.row].fetch_and(!CLAIMED, Ordering::Release);
     }
 }
 
@@ -113,8 +148,8 @@ impl<T: Copy> Deref for Row<T> {
 
     fn deref(&self) -> &[T] {
         let Rows { start, row_len, .. } = &*self.rows;
-        // SAFETY: `row` was checked by `claim`, so the row lies inside the
-        // elements, which are initialised and live as long as `rows`. No other
+        // SAFETY: `row` was checked by `claim`, which has initialised it, so the row
+        // lies inside the memory, which lives as long as `rows`. No other
         // `Row` reaches them, and `&self` keeps this one from writing.
         unsafe { std::slice::from_raw_parts(start.as_ptr().add(self.row * row_len), *row_len) }
     }
@@ -177,12 +212,49 @@ mod tests {
     }
 
     #[test]
+    fn what_was_never_written_is_zero() {
+        let pool = Pool::new(5 * 2, 1);
+        let filled = |claims: &[usize]| {
+            let rows = Arc::new(Rows::new(pool.take().unwrap(), 2));
+            let before: Vec<[u32; 2]> = claims
+                .iter()
+                .map(|&row| {
+                    let mut row = rows.claim(row).unwrap();
+                    let before = [row[0], row[1]];
+                    row.fill(7);
+                    before
+                })
+                .collect();
+            (before, rows.into_inner().unwrap())
+        };
+        let (before, buffer) = filled(&[1]);
+        assert_eq!(before, [[0, 0]]);
+        assert_eq!(buffer.as_slice(), [0, 0, 7, 7]);
+        drop(buffer);
+        // The same memory: a gap is closed, what was there stays, the rest is not there.
+        let (before, buffer) = filled(&[3, 1]);
+        assert_eq!(before, [[0, 0], [7, 7]]);
+        assert_eq!(buffer.as_slice(), [0, 0, 7, 7, 0, 0, 7, 7]);
+        drop(buffer);
+        let (_, buffer) = filled(&[0]);
+        assert_eq!(buffer.as_slice(), [7, 7, 7, 7, 0, 0, 7, 7]);
+        drop(buffer);
+        // Nobody tells what was written to a batch that was cancelled.
+        let rows = Arc::new(Rows::new(pool.take().unwrap(), 2));
+        rows.claim(4).unwrap().fill(7);
+        drop(rows);
+        let (before, buffer) = filled(&[4]);
+        assert_eq!(before, [[0, 0]]);
+        assert_eq!(buffer.into_vec().len(), 10);
+    }
+
+    #[test]
     fn rows_are_copied_between_batches() {
         let (from, to) = (rows(2, 3), rows(2, 3));
         from.claim(1).unwrap().copy_from_slice(&[1, 2, 3]);
         assert!(to.copy_row(0, &from, 1));
         assert!(!from.copy_row(1, &from, 1));
-        assert_eq!(to.into_inner().unwrap().as_slice(), [1, 2, 3, 0, 0, 0]);
+        assert_eq!(to.into_inner().unwrap().as_slice(), [1, 2, 3]);
     }
 
     #[test]

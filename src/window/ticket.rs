@@ -52,13 +52,16 @@ impl<T: Element> Ticket<T> {
             Some(Arc::new(Rows::new(taken, *row_len)))
         };
         let claimed = inner.state.claim(self.id, self.key, bind);
-        let claimed = claimed.and_then(|(place, rows)| Some((place, rows.claim(place.row)?)));
+        let claimed = claimed.map(|(place, rows)| (place, Arc::clone(rows)));
         if let Some(refused) = refused {
             // Before the ticket is missed, if it comes back unsettled.
             inner.error.get_or_insert(refused.into());
             self.window.wake(inner);
+        } else {
+            drop(inner);
         }
-        claimed
+        let (place, rows) = claimed?;
+        Some((place, rows.claim(place.row)?))
     }
 
     /// Gives a claimed row back; the sample goes on, as a substitute.
