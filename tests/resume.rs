@@ -14,7 +14,7 @@ use common::scripted::{Act, Scripted, Walk};
 use common::within;
 use infeed::{
     Batch, Budget, Digest, Error, ErrorKind, LastBatch, Loader, LoaderBuilder, OnError, Order,
-    Resume, Sampling, State, Uneven,
+    Resume, Sampling, Shard, State, Uneven,
 };
 use proptest::prelude::*;
 
@@ -291,19 +291,22 @@ fn come(loader: &mut Loader<u8>, batches: usize, came: &mut Came) -> Option<Stat
 }
 
 /// Unordered, the state has a mark and the few that are missing below it: with what
-/// came before, the rest is what an uninterrupted run delivers, whatever failed.
+/// came before, the rest is what an uninterrupted run delivers, whatever failed. Before,
+/// some of the epoch may have come in order, in batches of another size.
 #[test]
 fn unordered_runs_resume_exactly() {
-    let cases = (work(&[SKIP, OnError::Fail, REPLACE]), speed(), speed(), 0_u32..4, 1_usize..8);
-    check(384, cases, |watch, (mut work, one, other, rank, stop)| {
+    let ordered = proptest::option::of((1_usize..4, 1_usize..9));
+    let stops = (1_usize..8, ordered);
+    let cases = (work(&[SKIP, OnError::Fail, REPLACE]), speed(), speed(), 0_u32..4, stops);
+    check(384, cases, |watch, (mut work, one, other, rank, (stop, ordered))| {
         if work.policy == SKIP {
             // Skipping would end ranks apart.
             work.world = 1;
         }
         let rank = rank % work.world;
-        let build = |speed, state: Option<&State>| {
+        let build = |speed, order, batch_size, state: Option<&State>| {
             let source = source(&work, speed);
-            let builder = builder(&source, &work, speed, rank).order(Order::Unordered);
+            let builder = builder(&source, &work, speed, rank).order(order).batch_size(batch_size);
             let builder = match state {
                 Some(state) => builder.resume(kept(state)),
                 None => builder,
@@ -312,10 +315,19 @@ fn unordered_runs_resume_exactly() {
             watch.on(&loader);
             loader
         };
-        let mut whole = Came::default();
-        come(&mut build(other, None), usize::MAX, &mut whole);
-        let mut came = Came::default();
-        let Some(state) = come(&mut build(one, None), stop, &mut came) else { return };
+        let mut before = Came::default();
+        let begun = ordered.and_then(|(batches, size)| {
+            come(&mut build(other, Order::Ordered, size, None), batches, &mut before)
+        });
+        if before.1.is_some() {
+            return;
+        }
+        let build = |speed, state| build(speed, Order::Unordered, work.batch_size, state);
+        let mut whole = before.clone();
+        come(&mut build(other, begun.as_ref()), usize::MAX, &mut whole);
+        let mut came = before;
+        let last = come(&mut build(one, begun.as_ref()), stop, &mut came);
+        let Some(state) = last else { return };
         let json = serde_json::to_string(&state).unwrap();
         assert!(json.len() < 1_000 + 25 * one.prefetch * work.batch_size, "{json}");
         let mut loader = build(other, Some(&state));
@@ -328,6 +340,89 @@ fn unordered_runs_resume_exactly() {
         let digest = after.as_ref().unwrap_or(&state).digest();
         let delivered = came.0.keys().filter(|(_, padding)| !padding).count();
         assert_eq!(digest.samples() as usize, delivered);
+    });
+}
+
+/// One run of an epoch by all ranks, each until it has had so many batches or has none
+/// left.
+#[derive(Clone, Debug)]
+struct Leg {
+    order: Order,
+    batch_size: usize,
+    world: u32,
+    batches: [usize; 4],
+}
+
+fn leg() -> impl Strategy<Value = Leg> {
+    let batches = proptest::array::uniform4(1_usize..4);
+    (any::<bool>(), 1_usize..5, 1_u32..=4, batches).prop_map(
+        |(unordered, batch_size, world, batches)| {
+            let order = if unordered { Order::Unordered } else { Order::Ordered };
+            Leg { order, batch_size, world, batches }
+        },
+    )
+}
+
+/// Interrupted again and again, and each time gone on with in another order, in other
+/// batches and as other ranks: each sample comes once, and every state says how far its
+/// rank has come since the ranks became as many.
+#[test]
+fn a_run_may_change_at_each_of_many_interruptions() {
+    const EPOCH: u64 = 3;
+    let cases = (1_usize..90, speed(), proptest::collection::vec(leg(), 2..6));
+    check(192, cases, |watch, (samples, speed, mut legs)| {
+        let source = Scripted::good(samples);
+        // At last to the end, as the ranks that there are.
+        let Leg { order, batch_size, world, .. } = legs[legs.len() - 1];
+        legs.push(Leg { order, batch_size, world, batches: [usize::MAX; 4] });
+        let (mut states, mut came) = (Vec::<State>::new(), BTreeMap::new());
+        // What had come when the ranks became as many, and of each since.
+        let (mut base, mut own) = (0, Vec::new());
+        for Leg { order, batch_size, world, batches } in legs {
+            if world as usize != own.len() {
+                (base, own) = (came.len() as u64, vec![(0, 0); world as usize]);
+            }
+            let mut stopped = Vec::new();
+            for (rank, (turns, had)) in (0..world).zip(&mut own) {
+                let builder = speed.of(source.loader()).shuffle(5).shard(rank, world);
+                let builder = builder.order(order).batch_size(batch_size);
+                let built = match &states[..] {
+                    [] => builder.build(),
+                    states => builder.resume(states.to_vec()).build(),
+                };
+                let mut loader = match built {
+                    Err(error) if error.to_string().contains("fills up the last one") => return,
+                    built => built.unwrap(),
+                };
+                watch.on(&loader);
+                let over = u64::from(loader.batches_of(EPOCH) == Some(0));
+                let first = if states.is_empty() { 0 } else { EPOCH + over };
+                assert_eq!(loader.first_epoch(), first);
+                let of_rank = |state: &State| state.shard() == Shard { rank, world };
+                let mut state = states.iter().find(|state| of_rank(state)).cloned();
+                for batch in loader.epoch(EPOCH).unwrap().take(batches[rank as usize]) {
+                    let batch = batch.unwrap();
+                    *turns += batch.len() as u64;
+                    *had += 1;
+                    for sample in batch.samples().iter().filter(|sample| !sample.is_padding()) {
+                        *came.entry(sample.position()).or_insert(0) += 1;
+                    }
+                    let now = kept(&batch.state());
+                    let position = base + *turns * u64::from(world);
+                    assert_eq!((now.epoch(), now.position()), (EPOCH, position));
+                    assert!(now.batches() == *had && of_rank(&now), "{now:?}");
+                    state = Some(now);
+                }
+                stopped.extend(state);
+            }
+            if stopped.is_empty() {
+                // Nothing is left, of which as many ranks could tell.
+                break;
+            }
+            assert_eq!(stopped.len(), world as usize);
+            states = stopped;
+        }
+        assert!(came.into_iter().eq((0..samples as u64).map(|position| (position, 1))));
     });
 }
 
