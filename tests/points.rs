@@ -315,6 +315,62 @@ fn drop_while_reads_hang(number: u64, watch: &Watch) {
     source.gate().open();
 }
 
+/// Reads that do not return while the run lasts are errors of their samples, or of the run
+/// where they are half of the readers; and all else is told as ever.
+fn reads_never_return(number: u64, watch: &Watch) {
+    const HELD: [Act; 3] = [Act::HeldTask, Act::HeldThread, Act::HeldFilling];
+    let mut draws = Draws::new(&[number]);
+    let samples = 8 + draws.less_than(40);
+    let act = |_| if draws.one_in(8) { draws.of(&Act::FAILING) } else { Act::Good };
+    let mut acts: Vec<Act> = (0..samples).map(act).collect();
+    for _ in 0..1 + draws.less_than(4) {
+        acts[draws.less_than(samples)] = draws.of(&HELD);
+    }
+    let policy = draws.of(&[
+        OnError::Fail,
+        OnError::skip(),
+        OnError::Replace { attempts: 8, max_failures: Budget::Unlimited },
+    ]);
+    let source = Scripted::with(acts.clone(), Walk::Whole, draws.word());
+    let builder = source.loader().batch_size(1 + draws.less_than(9)).on_error(policy);
+    let builder = builder.prefetch(1 + draws.less_than(5)).readers(1 + draws.less_than(12));
+    let builder = builder.order(draws.of(&[Order::Ordered, Order::Unordered]));
+    let mut loader = builder.read_timeout(Some(Duration::from_millis(100))).build().unwrap();
+    watch.on(&loader);
+    let mut epochs = loader.epochs(0..1).unwrap();
+    let items: Vec<Item> = epochs.by_ref().map(Item::from).collect();
+    let skipped: Vec<Failed> = epochs.failures().iter().map(Failed::from).collect();
+    drop(epochs);
+    // A loader is dropped while reads hang in the runs above.
+    source.gate().open();
+    drop(loader);
+    if let Some(end @ Item::Run(_)) = items.last() {
+        let kinds = [ErrorKind::ReadsStuck, ErrorKind::EmptyBatch, ErrorKind::NoSubstitute];
+        assert!(kinds.into_iter().any(|kind| *end == Item::run(kind)), "{end:?}");
+        return;
+    }
+    let mut rows: Vec<u64> =
+        items.iter().flat_map(|item| item.rows()).map(|row| row.position).collect();
+    let mut failed: Vec<u64> = skipped.iter().map(|failed| failed.position).collect();
+    failed.extend(items.iter().filter_map(|item| match item {
+        Item::Failed(failed) => Some(failed.position),
+        _ => None,
+    }));
+    if let OnError::Replace { .. } = policy {
+        // Told by the row that stands in their place.
+        rows.sort_unstable();
+        assert!(rows.into_iter().eq(0..samples as u64));
+        return;
+    }
+    for (position, act) in (0..).zip(&acts) {
+        // One that may come can be late, too.
+        let fails = act.fails() || HELD.contains(act);
+        let times = |told: &[u64]| told.iter().filter(|told| **told == position).count();
+        let told = (times(&rows), times(&failed));
+        assert!(told == (0, 1) || told == (1, 0) && !fails, "{position}, {act:?}: {told:?}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 fn count(folder: &str) -> usize {
     std::fs::read_dir(folder).unwrap().count()
@@ -339,11 +395,11 @@ fn two_thousand_ends_leave_nothing_behind() {
                 *seen.entry(format!("{held:?}")).or_default() += u32::from(point.has(held));
             }
             let told = format!("point {number}: {point:?}");
-            let hangs = number % 100 == 99;
             let run = move || {
-                within_limit(EACH, move |watch| match hangs {
-                    true => drop_while_reads_hang(number, watch),
-                    false => point.run(watch),
+                within_limit(EACH, move |watch| match number % 100 {
+                    99 => drop_while_reads_hang(number, watch),
+                    33 | 66 => reads_never_return(number, watch),
+                    _ => point.run(watch),
                 });
             };
             let run = std::panic::catch_unwind(AssertUnwindSafe(run));
