@@ -9,6 +9,8 @@
 
 mod check;
 mod listing;
+#[cfg(test)]
+mod refusal_tests;
 mod state;
 #[cfg(test)]
 mod tests;
