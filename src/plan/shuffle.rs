@@ -113,6 +113,7 @@ mod tests {
         assert_ne!(all(50, 1, 2), all(50, 1, 3));
         assert_ne!(all(50, 1, 2), all(50, 2, 2));
         assert_ne!(all(50, 1, 2), all(50, 2, 1));
+        assert!(Shuffle::new(50, 1, 2).iter().eq(all(50, 1, 2)));
     }
 
     /// Chi-square over all permutations of a few numbers.

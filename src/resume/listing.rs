@@ -107,6 +107,22 @@ fn percent(line: &mut String, bytes: &[u8]) {
 mod tests {
     use super::*;
 
+    /// A list may name a file several times.
+    #[test]
+    fn names_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("listing");
+        let listed =
+            |names: &[&str]| Index::of(names.iter().map(|name| ((*name).to_owned(), None)));
+        save(&listed(&["a", "b", "b"]), &file).unwrap();
+        let told = |names: &[&str]| difference(&listed(names), &file).unwrap();
+        assert_eq!(told(&["a", "a", "b"]), "1 added (a), 1 removed (b)");
+        assert_eq!(told(&["b"]), "0 added, 2 removed (a, b)");
+        let many = told(&["a", "b", "b", "c", "d", "e", "f"]);
+        assert_eq!(many, "4 added (c, d, e, ..), 0 removed");
+        assert!(told(&["b", "a", "b"]).starts_with("its samples are the same"));
+    }
+
     #[test]
     fn a_name_is_one_line() {
         assert_eq!(escaped(b"cats/1.jpg"), "cats/1.jpg");

@@ -173,7 +173,9 @@ mod tests {
             .collect();
         let mut levels = Levels::default();
         rows.iter().for_each(|row| levels.add(row, 3));
-        for (channel, told) in levels.channels(Color::Rgb).iter().enumerate() {
+        let channels = levels.channels(Color::Rgb);
+        assert_eq!(channels.len(), 3);
+        for (channel, told) in channels.iter().enumerate() {
             let plane = |row: &Vec<u8>| row[channel * 70_000..][..70_000].to_vec();
             let all: Vec<f64> =
                 rows.iter().flat_map(plane).map(|level| f64::from(level) / 255.0).collect();
@@ -186,8 +188,57 @@ mod tests {
         rows[..2].iter().for_each(|row| one.add(row, 3));
         rows[2..].iter().for_each(|row| other.add(row, 3));
         other.merge(&one);
-        assert_eq!(other.channels(Color::Rgb), levels.channels(Color::Rgb));
+        assert_eq!(other.channels(Color::Rgb), channels);
         assert!(Levels::default().channels(Color::Grey).is_empty());
+    }
+
+    #[test]
+    fn what_was_seen_is_counted() {
+        let names = ["a.jpg", "b.jpg", "c.png", "d", "a.jpg", "e.jpg", "f.jpg"];
+        let sizes = [(4_000, 3_000), (4_000, 3_000), (4_001, 3_000), (20, 10), (20, 10)];
+        let sizes = sizes.into_iter().chain([(30, 10), (20, 10)]);
+        let seen: Vec<Seen> = (0..)
+            .zip(sizes)
+            .map(|(index, (width, height))| Seen {
+                index,
+                // The first and the fifth are one file, named twice; the last is a copy of
+                // the third, and the one before it is only as long.
+                bytes: [10, 20, 30, 40, 10, 30, 30][index as usize],
+                hash: [1, 2, 3, 4, 1, 5, 3][index as usize],
+                size: Size { width, height },
+                format: (index != 3).then_some(Format::Jpeg),
+                stored: if index == 1 { Stored::Grey } else { Stored::Rgb },
+                turned: index % 3 == 0,
+            })
+            .collect();
+        let path = |index: u64| PathBuf::from(names[index as usize]);
+        let mut levels = Levels::default();
+        levels.add(&[0, 255], 1);
+        let good = good(&seen, &levels, Color::Grey, path);
+        assert_eq!((good.samples, good.total_bytes, good.large, good.turned), (7, 170, 1, 3));
+        assert_eq!(good.bytes, Spread { min: 10, median: 30, max: 40 });
+        assert_eq!(good.width, Spread { min: 20, median: 30, max: 4_001 });
+        assert_eq!(good.height, Spread { min: 10, median: 10, max: 3_000 });
+        assert_eq!(good.pixels, Spread { min: 200, median: 300, max: 12_003_000 });
+        let told = |counts: &[Counted]| {
+            let words =
+                counts.iter().map(|counted| format!("{} {}", counted.samples, counted.what));
+            words.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(told(&good.formats), "6 JPEG, 1 other");
+        assert_eq!(told(&good.colors), "6 RGB, 1 grey");
+        assert_eq!(told(&good.sizes), "3 20x10, 2 4000x3000, 1 30x10, 1 4001x3000");
+        assert_eq!(good.distinct_sizes, 4);
+        let [misnamed] = &good.misnamed[..] else { panic!("{:?}", good.misnamed) };
+        assert_eq!((misnamed.index, misnamed.promised), (2, Format::Png));
+        let [copies] = &good.duplicates.groups[..] else { panic!("{:?}", good.duplicates) };
+        assert_eq!(
+            (good.duplicates.extra, &copies.indices[..], copies.bytes),
+            (1, &[2, 6][..], 30)
+        );
+        assert_eq!(copies.paths, [path(2), path(6)]);
+        let [channel] = &good.channels[..] else { panic!("{:?}", good.channels) };
+        assert_eq!((channel.name, channel.mean, channel.std), ("grey", 0.5, 0.5));
     }
 
     #[test]
