@@ -326,6 +326,15 @@ mod tests {
     }
 
     #[test]
+    fn levels_are_changed_by_jitter_or_for_grey() {
+        let changes = |random_grey, brightness| {
+            let jitter = Jitter { brightness, ..Jitter::default() };
+            Augmentation { random_grey, jitter, ..Augmentation::default() }.changes_levels()
+        };
+        assert!(!changes(0.0, 0.0) && changes(0.1, 0.0) && changes(0.0, 0.1));
+    }
+
+    #[test]
     fn transforms_of_the_pixels_and_a_cache_exclude_each_other() {
         let mut config = Config { cache: Cache::memory(1 << 30), ..Config::default() };
         config.augmentation.after_resize = 1;

@@ -304,6 +304,48 @@ mod tests {
         assert_eq!(memory.total_bytes, parts);
     }
 
+    /// By hand, for files of 1 MiB, pictures of a million pixels, 16 readers.
+    #[test]
+    fn budgets_are_what_their_parts_come_to() {
+        const MIB: u64 = 1 << 20;
+        let of =
+            |config: &Config, threads: usize| derive::<f32>(config, threads, 16, 2).unwrap().memory;
+        let mut config = Config { prefetch: 2, ..small() };
+        let (two, three) = (of(&config, 2), of(&config, 3));
+        // As many files as readers and two for each thread, of the 64 that are under way.
+        assert_eq!((two.encoded_bytes, three.encoded_bytes), (20 * MIB, 22 * MIB));
+        // The largest picture, or one of 6 bytes a pixel for each thread.
+        let fixed = 512 << 10;
+        assert_eq!(two.decode_bytes, 13_000_000 + fixed);
+        assert_eq!(three.decode_bytes, 3 * (6_000_000 + fixed));
+        let rows = scratch_bound(config.size, config.filter, config.max_side);
+        assert_eq!(two.scratch_bytes, 2 * (MIB + rows) + 64 * 2_048);
+        assert_eq!(three.scratch_bytes, 3 * (MIB + rows) + 64 * 2_048);
+        config.max_file_bytes = Some(8 * MIB);
+        assert_eq!(of(&config, 2).encoded_bytes, 64 * MIB);
+        (config.prefetch, config.batch_size) = (1, 4);
+        assert_eq!(of(&config, 2).encoded_bytes, 4 * 8 * MIB);
+        // Files and pictures of any usual size.
+        let memory = of(&Config::default(), 2);
+        assert_eq!(memory.encoded_bytes, 256 * MIB);
+        assert_eq!(memory.decode_bytes, 1_300_000_000 + fixed);
+        let least = derived(&Config { memory_limit: Some(1), ..Config::default() }).err().unwrap();
+        let told = "max_file_bytes (16777216) or max_pixels (16000000)";
+        assert!(least.to_string().contains(told), "{least}");
+    }
+
+    #[test]
+    fn what_a_limit_leaves_is_for_a_deeper_prefetch_if_it_is_open() {
+        for (prefetch, most) in [(0, 4), (2, 2), (3, 3)] {
+            let asked = if prefetch == 0 { 2 } else { prefetch };
+            for limit in [None, Some(1 << 40)] {
+                let derived = derived(&Config { prefetch, memory_limit: limit, ..small() });
+                let Derived { prefetch, most_prefetch, .. } = derived.unwrap();
+                assert_eq!((prefetch, most_prefetch), (asked, most));
+            }
+        }
+    }
+
     #[test]
     fn a_cache_in_memory_is_part_of_the_sum() {
         let without = derived(&small()).unwrap().memory;
@@ -389,6 +431,28 @@ mod tests {
             }
         }
         assert!(kept > 10);
+    }
+
+    /// A quarter for files, the rest for pictures, and all of it where they need none.
+    #[test]
+    fn what_a_limit_spares_is_shared_out() {
+        const MIB: u64 = 1 << 20;
+        let shared = |max_pixels| {
+            let config = Config { prefetch: 2, max_pixels, ..Config::default() };
+            let least = Limits { max_file_bytes: LEAST_FILE_BYTES, ..Limits::default() };
+            let least = Limits { max_pixels: LEAST_PIXELS, ..least };
+            let tight = Parts::new::<f32>(&config, 2, 16).unwrap().tight(2, &least);
+            let limit = tight.total_bytes + 40 * MIB;
+            let Derived { memory, limits, .. } =
+                derived(&Config { memory_limit: Some(limit), ..config }).unwrap();
+            assert_eq!((memory.total_bytes, memory.batch_bytes), (limit, tight.batch_bytes));
+            assert_eq!(limits.max_file_bytes, memory.encoded_bytes);
+            assert_eq!(limits.max_pixels, (memory.decode_bytes - DECODE_FIXED_BYTES) / 13);
+            let more = memory.decode_bytes - tight.decode_bytes;
+            (memory.encoded_bytes - tight.encoded_bytes, more)
+        };
+        assert_eq!(shared(None), (10 * MIB, 30 * MIB));
+        assert_eq!(shared(Some(LEAST_PIXELS)), (40 * MIB, 0));
     }
 
     #[test]
