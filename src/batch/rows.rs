@@ -5,7 +5,7 @@
 //! rest of the crate does:
 //!
 //! * A [`Row`] is given out at most once for each row: [`Rows::claim`] sets the
-//!   row's flag with an atomic swap and refuses when it was set. Rows do not
+//!   row's flag, atomically, and refuses when it was set. Rows do not
 //!   overlap, so two `Row`s never reach the same element.
 //! * Nothing else reads or writes the elements while a `Row` exists: the only
 //!   other way to them is [`Rows::into_inner`], which needs the last `Arc`, and
