@@ -166,6 +166,8 @@ mod tests {
         let missing = |there: &[u64]| numbered(&shards.missing(there.iter().copied()));
         assert_eq!(missing(&[0, 1, 2, 4, 5, 6, 10]), "3, 7 to 9, 11, 12");
         assert_eq!(missing(&[1, 3, 5, 7, 9, 11]), "0, 2, 4, 6, 8, 10, ..");
+        let even = Shards { positions: 24, size: 2 }.missing([1, 3, 5, 7, 9, 11].into_iter());
+        assert_eq!(numbered(&even), "0, 2, 4, 6, 8, 10");
         let all: Vec<u64> = (0..13).collect();
         assert_eq!((missing(&[]), missing(&all)), ("0 to 12".to_owned(), String::new()));
         let many = Shards { positions: u64::MAX, size: 1 }.missing([3].into_iter());
