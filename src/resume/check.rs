@@ -123,9 +123,13 @@ fn agree(states: &[State], config: &Resolved) -> Result<()> {
         if state.shard.world != first.shard.world {
             return Err(one("numbers of ranks"));
         }
+        // One that had nothing left when the others went on in another order has the state
+        // that it had.
+        let goes_on = |other: &&State| other.epoch == state.epoch && !other.ended;
         let beside = states.iter().find(|other| other.epoch == state.epoch);
-        if beside
-            .is_some_and(|other| (state.order, &state.positions) != (other.order, &other.positions))
+        let other_order = |other: &State| !state.ended && other.order != state.order;
+        if beside.is_some_and(|other| other.positions != state.positions)
+            || states.iter().find(goes_on).is_some_and(other_order)
         {
             return Err(one("runs"));
         }

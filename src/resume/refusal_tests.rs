@@ -21,10 +21,19 @@ fn states_of_two_runs_are_refused() {
     let both = Resume::from_all([ordered.clone(), unordered.clone()]);
     let told = refusal(both, &of(0, Order::Ordered), &index);
     assert!(told.contains("several runs"), "{told}");
-    // Of two epochs they may be: order can change in between.
+    // One that had ended when the other went on in another order fits, but not one of
+    // other positions.
     let ended = State { ended: true, ..ordered };
-    let later = State { epoch: 1, ..unordered };
     let plan = Plan::new(&of(0, Order::Ordered));
+    for both in [[ended.clone(), unordered.clone()], [unordered.clone(), ended.clone()]] {
+        assert!(begun(&Resume::from_all(both), &of(0, Order::Ordered), &plan, &index).is_ok());
+    }
+    let positions = Remaining::new(2, Vec::new());
+    let both = Resume::from_all([State { positions, ..ended.clone() }, unordered.clone()]);
+    let told = refusal(both, &of(0, Order::Ordered), &index);
+    assert!(told.contains("several runs"), "{told}");
+    // Of two epochs they may be: order can change in between.
+    let later = State { epoch: 1, ..unordered };
     let both = Resume::from_all([ended, later]);
     assert!(begun(&both, &of(0, Order::Ordered), &plan, &index).is_ok());
 }
