@@ -19,18 +19,11 @@ pub(crate) fn zeroed<T: Zeroable>(len: usize) -> Result<Vec<T>, Refused> {
     bytemuck::try_zeroed_vec(len).map_err(refused)
 }
 
-/// Room for `len` values, of which none is there yet.
-pub(crate) fn room<T>(len: usize) -> Result<Vec<T>, Refused> {
-    let mut room = Vec::new();
-    let bytes = len.saturating_mul(size_of::<T>());
-    room.try_reserve_exact(len).map_err(|_| Refused { bytes })?;
-    Ok(room)
-}
-
-/// Room for `len` bytes in all, so that what follows takes no memory.
-pub(crate) fn reserved(buffer: &mut Vec<u8>, len: usize) -> Result<(), Refused> {
+/// Room for `len` values in all, so that what follows takes no memory.
+pub(crate) fn reserved<T>(buffer: &mut Vec<T>, len: usize) -> Result<(), Refused> {
     let more = len.saturating_sub(buffer.len());
-    buffer.try_reserve_exact(more).map_err(|_| Refused { bytes: len })
+    let bytes = len.saturating_mul(size_of::<T>());
+    buffer.try_reserve_exact(more).map_err(|_| Refused { bytes })
 }
 
 /// A copy of its own.
@@ -70,11 +63,12 @@ mod tests {
         assert_eq!(zeroed::<u16>(3), Ok(vec![0; 3]));
         let bytes = 1 << 60;
         assert_eq!(zeroed::<u32>(bytes / 4), Err(Refused { bytes }));
-        assert_eq!(room::<u32>(bytes / 4), Err(Refused { bytes }));
-        assert_eq!(room::<u32>(3).map(|room| room.capacity()), Ok(3));
+        let mut room = Vec::<u32>::new();
+        assert_eq!(reserved(&mut room, bytes / 4), Err(Refused { bytes }));
+        assert_eq!((reserved(&mut room, 3), room.capacity()), (Ok(()), 3));
         // More than can be counted.
         assert_eq!(zeroed::<u32>(usize::MAX), Err(Refused { bytes: usize::MAX }));
-        assert_eq!(reserved(&mut vec![1], bytes), Err(Refused { bytes }));
+        assert_eq!(reserved(&mut vec![1_u8], bytes), Err(Refused { bytes }));
         assert_eq!(*copied(&[1, 2, 3]).unwrap(), [1, 2, 3]);
         let cause = Cause::from(Refused { bytes });
         assert_eq!(cause.kind(), CauseKind::Memory);

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 
 use super::pages::advise_huge;
-use crate::memory::{Refused, room};
+use crate::memory::{Refused, reserved};
 use crate::stats::Level;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -57,7 +57,8 @@ impl<T> Pool<T> {
         if let Some(memory) = kept {
             return Ok(Buffer { memory, pool: Some(Arc::clone(self)) });
         }
-        let mut memory = room(self.elements).inspect_err(|_| self.forget())?;
+        let mut memory = Vec::new();
+        reserved(&mut memory, self.elements).inspect_err(|_| self.forget())?;
         let mut state = self.lock();
         state.peak = state.peak.max(state.existing);
         drop(state);
