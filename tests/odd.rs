@@ -160,9 +160,10 @@ fn large_pictures_take_turns_within_the_limit() {
         let largest = 4_900 * 4_900;
         let (held, bound) = peak(builder().max_pixels(largest).memory_limit(limit));
         assert!(held <= bound && bound <= limit, "{held} of {bound}");
-        // Without the limit they need more, at one moment or another.
-        let (free, _) = peak(builder());
-        assert!(free > limit, "{free}, no more than {limit}");
+        // Without the limit they need more, in the first epoch in which enough of the threads
+        // happen to be in the midst of a picture at once.
+        let more = (0..30).any(|_| peak(builder()).0 > limit);
+        assert!(more, "no more than {limit} without a limit");
         resident(root.path(), limit, largest);
     });
 }
