@@ -216,8 +216,8 @@ impl Run<'_> {
     /// Does whatever can be done at this moment.
     fn turn(&mut self) {
         self.take();
-        self.grant();
         self.decode();
+        self.grant();
     }
 
     fn take(&mut self) {
@@ -343,6 +343,104 @@ mod tests {
         let deep = simulate(&costs, &Plant { prefetch: 16, ..plant });
         assert!(ordered.images_per_second < 0.8 * unordered.images_per_second);
         assert!(deep.images_per_second > 1.2 * ordered.images_per_second);
+    }
+
+    /// So exactly that one sample, batch or place more shows.
+    fn exactly(told: f64, expected: f64) {
+        assert!((told - expected).abs() <= 1e-6 * expected, "{told} for {expected}");
+    }
+
+    /// Reads of a tenth of a second, and whatever else takes no time.
+    fn reading() -> Costs {
+        Costs { read: Cost::fixed(0.1), decode: Cost::fixed(0.0), ..costs() }
+    }
+
+    const WIDE: Plant = Plant { threads: 64, readers: 64, prefetch: 4, batch_size: 2, ..PLANT };
+
+    #[test]
+    fn each_limit_holds_to_the_last_place() {
+        for ordered in [true, false] {
+            let plant = Plant { ordered, ..WIDE };
+            let rate = |plant| simulate(&reading(), &plant).images_per_second;
+            exactly(rate(plant), 80.0);
+            exactly(rate(Plant { prefetch: 1, ..plant }), 20.0);
+            exactly(rate(Plant { readers: 4, ..plant }), 40.0);
+            exactly(rate(Plant { files: 2, ..plant }), 20.0);
+            exactly(rate(Plant { files: 0, batch_size: 1, ..plant }), 10.0);
+            let decoding = Costs { read: Cost::fixed(0.0), decode: Cost::fixed(0.1), ..costs() };
+            let rate = |costs, plant| simulate(&costs, &plant).images_per_second;
+            exactly(rate(decoding, plant), 80.0);
+            exactly(rate(decoding, Plant { threads: 4, ..plant }), 40.0);
+            exactly(rate(decoding, Plant { pictures: 2, ..plant }), 20.0);
+            exactly(rate(decoding, Plant { pictures: 0, batch_size: 1, ..plant }), 10.0);
+            let crowded = Costs { on_core: 0.5, cores: 2.0, ..decoding };
+            exactly(rate(crowded, Plant { threads: 4, ..plant }), 40.0);
+        }
+    }
+
+    #[test]
+    fn a_file_is_held_until_it_is_decoded() {
+        // One file: the next is read while this one is decoded, three times as long.
+        let costs = Costs { decode: Cost::fixed(0.3), ..reading() };
+        let plant = Plant { files: 1, threads: 1, batch_size: 1, ..WIDE };
+        exactly(simulate(&costs, &plant).images_per_second, 1.0 / 0.3);
+        // Two threads: a read, and the next read, each while the one before is decoded.
+        let outcome = simulate(&costs, &Plant { threads: 2, ..plant });
+        exactly(outcome.images_per_second, 2.0 / 0.3);
+        exactly(outcome.busy, 2.0);
+    }
+
+    #[test]
+    fn waits_and_work_are_parts_of_the_time() {
+        // Each batch is asked for as the one before is taken, and is there after 120 ms.
+        let costs = Costs {
+            decode: Cost::fixed(0.02),
+            assembly: 0.01,
+            step: Cost::fixed(0.05),
+            ..reading()
+        };
+        let Outcome { images_per_second, wait, busy } =
+            simulate(&costs, &Plant { prefetch: 1, ..WIDE });
+        exactly(images_per_second, 2.0 / 0.12);
+        exactly(wait, 0.5);
+        exactly(busy, 2.0 * 0.02 / 0.12);
+    }
+
+    #[test]
+    fn what_is_there_in_the_beginning_does_not_count() {
+        // Steps of a tenth of the read's time: in the beginning there is nothing for ten of
+        // them, and then one batch for each.
+        let costs = Costs { step: Cost::fixed(0.01), ..reading() };
+        let plant = Plant { readers: 9_000, files: 9_000, prefetch: 11, batch_size: 256, ..WIDE };
+        let Outcome { images_per_second, wait, .. } = simulate(&costs, &plant);
+        exactly(images_per_second, 25_600.0);
+        assert!(wait < 1e-9, "{wait}");
+    }
+
+    #[test]
+    fn a_batch_of_thousands_is_told_as_many_small_ones() {
+        for batch_size in [256_usize, 257, 512, 5_000] {
+            let parts = batch_size.div_ceil(256);
+            let taken = (batch_size / parts * parts) as f64;
+            let costs = Costs { assembly: 0.5, step: Cost::fixed(1.5), ..costs() };
+            let plant = Plant { batch_size, threads: 64, ..PLANT };
+            let Outcome { images_per_second, wait, busy } = simulate(&costs, &plant);
+            exactly(images_per_second, taken / 2.0);
+            assert!(wait < 1e-9, "{wait}");
+            exactly(busy, taken / 2.0 * 0.002);
+        }
+    }
+
+    #[test]
+    fn times_between_the_known_ones_lie_on_a_line() {
+        let ms = Duration::from_millis;
+        let cost = Cost::new(13.05, Service { p50: ms(10), p90: ms(20), p99: ms(40) });
+        // At 0 and 100 of a hundred: 5 and 80, as the known ones go on.
+        let corners = [(0.0, 5.0), (0.25, 7.5), (0.5, 10.0), (0.7, 15.0), (0.9, 20.0)];
+        let slow = [(0.945, 30.0), (0.99, 40.0), (0.995, 60.0), (1.0, 80.0)];
+        corners.into_iter().chain(slow).for_each(|(share, time)| exactly(cost.at(share), time));
+        exactly(cost.scaled(2.0).at(0.5), 20.0);
+        assert_eq!(Cost::new(3.0, Service::default()), Cost::fixed(3.0));
     }
 
     proptest! {

@@ -5,10 +5,18 @@
 //! (the stage behind is slower, or a byte budget is used up). Times of several
 //! threads add up, so two busy decoders count two seconds a second.
 
+mod advice;
+#[cfg(test)]
+mod advice_tests;
 mod counters;
 mod service;
+mod sight;
+#[cfg(test)]
+mod sight_tests;
 mod timeline;
 mod verdict;
+#[cfg(test)]
+mod verdict_tests;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,9 +31,9 @@ pub use crate::pace::{Decision, Knob};
 pub(crate) use counters::{EpochCounters, Registry};
 pub(crate) use service::Histogram;
 pub use service::Service;
+pub(crate) use sight::Sight;
 pub(crate) use timeline::Recording;
 pub use timeline::{Moment, Timeline};
-pub(crate) use verdict::Sight;
 pub use verdict::{Advice, Bound, Change, Verdict};
 
 /// One stage's counters.
