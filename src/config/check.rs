@@ -198,6 +198,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Shard, Weights};
     use crate::error::Error;
 
     fn refused(change: impl FnOnce(&mut Config)) -> Error {
@@ -290,5 +291,166 @@ mod tests {
         let config = Config { normalize: Normalize::IMAGENET, ..Config::default() };
         assert_eq!(config.resolve::<u8>().unwrap_err().field(), Some("normalize"));
         assert!(config.resolve::<f32>().is_ok());
+    }
+
+    /// Those values are taken, and these are refused by the name of the field.
+    fn limits<T: Copy + std::fmt::Debug>(
+        field: &str,
+        set: impl Fn(&mut Config, T),
+        taken: &[T],
+        refused: &[T],
+    ) {
+        let check = |value| {
+            let mut config = Config::default();
+            set(&mut config, value);
+            config.check::<f32>()
+        };
+        for &value in taken {
+            assert!(check(value).is_ok(), "{field} = {value:?}");
+        }
+        for &value in refused {
+            let error = check(value).unwrap_err();
+            assert_eq!(error.field(), Some(field), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn every_limit_is_the_last_value_that_is_taken() {
+        limits("batch_size", |c, n| c.batch_size = n, &[1, 1 << 20], &[0, (1 << 20) + 1]);
+        limits("threads", |c, n| c.threads = n, &[0, 4_096], &[4_097]);
+        limits("readers", |c, n| c.readers = n, &[0, 4_096], &[4_097]);
+        limits("prefetch", |c, n| c.prefetch = n, &[0, 65_536], &[65_537]);
+        limits("held_batches", |c, n| c.held_batches = n, &[1, 1 << 20], &[0, (1 << 20) + 1]);
+        limits("max_side", |c, n| c.max_side = n, &[1, 1 << 20], &[0, (1 << 20) + 1]);
+        limits("max_scans", |c, n| c.max_scans = n, &[1, u32::MAX], &[0]);
+        let most = 1 << 40;
+        limits("max_file_bytes", |c, n| c.max_file_bytes = Some(n), &[1, most], &[0, most + 1]);
+        let most = 1 << 33;
+        limits("max_pixels", |c, n| c.max_pixels = Some(n), &[1, most], &[0, most + 1]);
+        let size = |c: &mut Config, (width, height)| c.size = Size { width, height };
+        let (taken, refused) =
+            ([(1, 65_535), (65_535, 1)], [(0, 1), (1, 0), (65_536, 1), (1, 65_536)]);
+        limits("size", size, &taken, &refused);
+
+        let target = |c: &mut Config, share| c.wait_target = share;
+        limits("wait_target", target, &[0.0, 0.5], &[-0.001, 0.501, f64::NAN]);
+        let (least, year) = (Duration::from_nanos(1), MAX_READ_TIMEOUT);
+        limits(
+            "stall_report",
+            |c, n| c.stall_report = n,
+            &[None, Some(least)],
+            &[Some(Duration::ZERO)],
+        );
+        limits(
+            "read_timeout",
+            |c, n| c.read_timeout = n,
+            &[None, Some(least), Some(year)],
+            &[Some(Duration::ZERO), Some(year + least)],
+        );
+        assert_eq!(year.as_secs(), 31_536_000);
+    }
+
+    #[test]
+    fn a_crop_covers_the_size_and_is_no_larger_than_a_side_may_be() {
+        for (width, height) in [(300, 200), (200, 300)] {
+            let set = |c: &mut Config, shorter| {
+                (c.size, c.fit) = (Size { width, height }, Fit::Crop { shorter });
+            };
+            limits("fit", set, &[None, Some(300), Some(65_535)], &[Some(299), Some(65_536)]);
+        }
+    }
+
+    #[test]
+    fn samples_and_weights_that_can_be_drawn() {
+        let samples = |c: &mut Config, samples| {
+            c.sampling = Sampling::Weighted { weights: Weights::Balanced, samples };
+        };
+        let most = 1 << 48;
+        limits("sampling", samples, &[None, Some(1), Some(most)], &[Some(0), Some(most + 1)]);
+        let weight = |c: &mut Config, weight: f64| {
+            let weights = Weights::samples([1.0, weight]);
+            c.sampling = Sampling::Weighted { weights, samples: None };
+        };
+        let wrong = [-0.1, f64::NAN, f64::INFINITY];
+        limits("sampling", weight, &[0.0, 1e300], &wrong);
+    }
+
+    #[test]
+    fn ranks_that_would_wait_for_each_other_are_refused() {
+        let set = |c: &mut Config, (world, order, on_error)| {
+            c.shard = Ok(Shard { rank: 0, world });
+            (c.order, c.on_error) = (order, on_error);
+        };
+        let (skip, replace) = (OnError::skip(), OnError::replace());
+        let taken = [
+            (1, Order::Unordered, skip),
+            (2, Order::Ordered, skip),
+            (2, Order::Unordered, OnError::Fail),
+            (2, Order::Unordered, replace),
+        ];
+        limits("on_error", set, &taken, &[(2, Order::Unordered, skip)]);
+        limits("shard", |c, rank| c.shard = Ok(Shard { rank, world: 2 }), &[0, 1], &[2]);
+    }
+
+    #[test]
+    fn means_and_deviations_that_can_be_computed_with() {
+        let mean = |c: &mut Config, mean| c.normalize.mean[1] = mean;
+        limits("normalize", mean, &[0.0, -7.0, f32::MAX], &[f32::NAN, f32::INFINITY]);
+        let std = |c: &mut Config, std| c.normalize.std[2] = std;
+        let wrong = [0.0, -1.0, f32::NAN, f32::INFINITY];
+        limits("normalize", std, &[f32::MIN_POSITIVE, 1.0], &wrong);
+        let grey = |c: &mut Config, normalize| {
+            (c.color, c.normalize) = (Color::Grey, normalize);
+        };
+        let even = Normalize { mean: [0.4; 3], std: [0.2; 3] };
+        let with = |at: usize| {
+            let (mut mean, mut std) = (even, even);
+            (mean.mean[at], std.std[at]) = (0.5, 0.5);
+            [mean, std]
+        };
+        limits("normalize", grey, &[even], &[with(1), with(2)].concat());
+        // Of levels as they are only those are taken that change nothing.
+        let config = Config { normalize: Normalize::UNIT, ..Config::default() };
+        assert!(config.check::<u8>().is_ok());
+    }
+
+    #[test]
+    fn a_cache_has_room_for_a_picture() {
+        let pixels = 3 * 512 * 512;
+        let memory = cache::memory_bytes(pixels);
+        let disk = cache::file_bytes(pixels);
+        let most = 1 << 50;
+        let set = |c: &mut Config, limit| c.cache = Cache::memory(limit);
+        limits("cache", set, &[memory, most], &[0, memory - 1, most + 1]);
+        let set = |c: &mut Config, limit| c.cache = Cache::disk("cache", limit);
+        limits("cache", set, &[disk, most], &[0, disk - 1, most + 1]);
+        // Of random crops it is the scaled picture.
+        let side = |c: &mut Config, side| {
+            (c.fit, c.cache_side) = (Fit::random_crop(), side);
+        };
+        let (taken, wrong) = ([None, Some(1), Some(65_535)], [Some(0), Some(65_536)]);
+        limits("cache_side", side, &taken, &wrong);
+        let memory = cache::memory_bytes(3 * 100 * 100);
+        let set = |c: &mut Config, limit| {
+            (c.fit, c.cache_side) = (Fit::random_crop(), Some(100));
+            c.cache = Cache::memory(limit);
+        };
+        limits("cache", set, &[memory], &[memory - 1]);
+        limits("cache_side", |c, side| c.cache_side = side, &[None], &[Some(256)]);
+    }
+
+    #[test]
+    fn attempts_and_shares_of_failures() {
+        let unlimited = Budget::Unlimited;
+        let attempts = |c: &mut Config, attempts| {
+            c.on_error = OnError::Replace { attempts, max_failures: unlimited };
+        };
+        limits("on_error", attempts, &[1, 1_000], &[0, 1_001]);
+        for policy in [OnError::skip(), OnError::replace()] {
+            let share = |c: &mut Config, share| {
+                c.on_error = policy.max_failures(Budget::Fraction(share));
+            };
+            limits("max_failures", share, &[0.0, 1.0], &[-0.01, 1.01, f64::NAN]);
+        }
     }
 }

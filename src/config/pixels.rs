@@ -282,7 +282,7 @@ mod tests {
         for word in Filter::WORDS {
             assert_eq!(word.parse::<Filter>().unwrap().to_string(), *word);
         }
-        for word in ["stretch", "crop", "crop:256"] {
+        for word in ["stretch", "crop", "crop:256", "random-crop", "random-crop:0.5,1:0.75,2"] {
             assert_eq!(word.parse::<Fit>().unwrap().to_string(), word);
         }
         assert_eq!("640x480".parse::<Size>().unwrap().to_string(), "640x480");
@@ -299,5 +299,22 @@ mod tests {
         );
         assert_eq!("12x".parse::<Size>().unwrap_err().field(), Some("size"));
         assert_eq!("crop:x".parse::<Fit>().unwrap_err().field(), Some("fit"));
+    }
+
+    #[test]
+    fn numbers_of_a_fit_are_in_their_order() {
+        let fit = Fit::RandomCrop { scale: (0.5, 1.0), ratio: (0.75, 2.0) };
+        assert_eq!("random-crop:0.5,1:0.75,2".parse::<Fit>().unwrap(), fit);
+        let defaults = Fit::RandomCrop { scale: (0.08, 1.0), ratio: (0.75, 4.0 / 3.0) };
+        assert_eq!(Fit::random_crop(), defaults);
+        for wrong in ["", "fill", "stretch:1", "random-crop:1", "random-crop:1,2:3", "crop:-1"] {
+            assert_eq!(wrong.parse::<Fit>().unwrap_err().field(), Some("fit"), "{wrong}");
+        }
+        let told = serde_json::to_value(Fit::Crop { shorter: Some(9) }).unwrap();
+        assert_eq!(told, "crop:9");
+        assert_eq!("640X480".parse::<Size>().unwrap(), Size { width: 640, height: 480 });
+        assert_eq!(Size { width: 640, height: 480 }.pixels(), 307_200);
+        assert_eq!([Color::Rgb, Color::Bgr, Color::Grey].map(Color::channels), [3, 3, 1]);
+        assert_eq!(Normalize::default(), Normalize { mean: [0.0; 3], std: [1.0; 3] });
     }
 }

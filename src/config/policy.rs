@@ -352,4 +352,65 @@ mod tests {
         assert_eq!(Budget::Count(3).allowed(1), Some(3));
         assert_eq!(Budget::Unlimited.allowed(1), None);
     }
+
+    #[test]
+    fn policies_and_their_budgets() {
+        for word in OnError::WORDS {
+            assert_eq!(word.parse::<OnError>().unwrap().to_string(), *word);
+        }
+        assert_eq!("drop".parse::<OnError>().unwrap_err().field(), Some("on_error"));
+        let few = Budget::Count(3);
+        for (policy, with, then) in [
+            (OnError::Fail, OnError::Fail, Budget::Unlimited),
+            (OnError::skip(), OnError::Skip { max_failures: few }, few),
+            (OnError::replace(), OnError::Replace { attempts: 8, max_failures: few }, few),
+        ] {
+            assert_eq!(policy.max_failures(few), with);
+            assert_eq!(with.budget(), then);
+            assert_eq!(policy.budget(), Budget::Unlimited);
+        }
+        assert_eq!(format!("[{:>6}]", OnError::Fail), "[  fail]", "columns stay columns");
+        for (budget, needs) in
+            [(Budget::Unlimited, false), (few, false), (Budget::Fraction(0.1), true)]
+        {
+            assert_eq!(budget.needs_length(), needs);
+        }
+        for (word, budget) in [("0.5%", Budget::Fraction(0.005)), (" 50 %", Budget::Fraction(0.5))]
+        {
+            assert_eq!(word.parse::<Budget>().unwrap(), budget);
+        }
+        for wrong in ["", "%", "x", "-1", "1.5"] {
+            assert_eq!(wrong.parse::<Budget>().unwrap_err().field(), Some("max_failures"));
+        }
+    }
+
+    #[test]
+    fn caches_have_words() {
+        for (word, cache) in [
+            ("none", Cache::None),
+            ("memory:1000", Cache::memory(1_000)),
+            ("disk:a:b:1000", Cache::disk("a:b", 1_000)),
+        ] {
+            assert_eq!(word.parse::<Cache>().unwrap(), cache);
+            assert_eq!(cache.to_string(), word);
+        }
+        for wrong in ["", "memory", "memory:", "disk:a", "disk:1000", "tape:1", "none:1"] {
+            assert_eq!(wrong.parse::<Cache>().unwrap_err().field(), Some("cache"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_reports_say_is_what_can_be_set() {
+        let said = |value: serde_json::Value| value.as_str().unwrap().to_owned();
+        assert_eq!(said(serde_json::to_value(Budget::Count(7)).unwrap()), "7");
+        assert_eq!(said(serde_json::to_value(OnError::replace()).unwrap()), "replace");
+        assert_eq!(said(serde_json::to_value(Cache::memory(5)).unwrap()), "memory:5");
+    }
+
+    #[test]
+    fn limits_are_as_documented() {
+        let Limits { max_file_bytes, max_pixels, max_side, max_scans } = Limits::default();
+        assert_eq!((max_file_bytes, max_pixels), (268_435_456, 100_000_000));
+        assert_eq!((max_side, max_scans), (65_535, 100));
+    }
 }

@@ -160,4 +160,17 @@ mod tests {
             assert_eq!(wrong.parse::<Sampling>().unwrap_err().field(), Some("sampling"), "{wrong}");
         }
     }
+
+    #[test]
+    fn weights_are_given_and_told() {
+        assert_eq!(Weights::Balanced.given(), [0.0; 0]);
+        assert_eq!(Weights::classes([1.0, 0.5]).given(), [1.0, 0.5]);
+        let samples = Weights::samples([1.0, 0.5, 2.0]);
+        assert_eq!(samples.given(), [1.0, 0.5, 2.0]);
+        assert_eq!(samples.to_string(), "[3 weights]");
+        let weights = Weights::parse(" 1, 0.5");
+        assert_eq!(weights, Some(Weights::classes([1.0, 0.5])));
+        let sampling = Sampling::Weighted { weights: Weights::Balanced, samples: Some(9) };
+        assert_eq!(serde_json::to_value(sampling).unwrap(), "weighted:balanced:9");
+    }
 }

@@ -213,4 +213,19 @@ mod tests {
             assert_eq!(wrong.parse::<Shard>().unwrap_err().field(), Some("shard"), "{wrong}");
         }
     }
+
+    #[test]
+    fn a_process_alone_takes_all_there_is() {
+        assert_eq!(Shard::default(), Shard { rank: 0, world: 1 });
+        assert_eq!(Shard { rank: 2, world: 3 }.check(), Ok(()));
+        let told = |rank, world| Shard { rank, world }.check().unwrap_err();
+        assert_eq!(told(3, 3), "expected a rank from 0 to 2");
+        assert_eq!(told(0, 0), "expected a world of at least 1 process");
+        // Nobody has started this test as a rank.
+        if LAUNCHERS.iter().all(|(_, rank, _)| std::env::var_os(rank).is_none()) {
+            assert_eq!(Shard::from_env().unwrap(), None);
+            let error = "env".parse::<Shard>().unwrap_err();
+            assert!(error.to_string().contains("RANK (torchrun)"), "{error}");
+        }
+    }
 }
