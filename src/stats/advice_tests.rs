@@ -61,6 +61,9 @@ fn threads_are_proposed_up_to_what_the_cores_can_do() {
     // Half of the work needs no core.
     sight.costs.on_core = 0.5;
     assert_eq!(change(&again(&sight)), Some(Change::Threads(8)));
+    // A quarter: the sixth thread would bring seven of a hundred.
+    sight.costs.on_core = 0.75;
+    assert_eq!(change(&again(&sight)), Some(Change::Threads(5)));
     // A fifth: three cores are busy with three threads and three quarters.
     (sight.costs.on_core, sight.costs.cores) = (0.8, 3.0);
     assert_eq!(change(&again(&sight)), Some(Change::Threads(4)));

@@ -12,7 +12,7 @@ mod counters;
 mod service;
 mod sight;
 #[cfg(test)]
-mod sight_tests;
+pub(crate) mod sight_tests;
 mod timeline;
 mod verdict;
 #[cfg(test)]

@@ -247,7 +247,7 @@ fn the_one_to_blame_is_busy_while_the_others_wait() {
 
 /// A loader whose threads do 500 images a second each, and that delivers a tenth less than
 /// the miniature says of it.
-pub(super) fn plain() -> Sight {
+pub(crate) fn plain() -> Sight {
     let costs = Costs {
         read: Cost::fixed(0.000_1),
         decode: Cost::fixed(0.002),

@@ -252,4 +252,68 @@ mod tests {
         assert_eq!(recommendation.flags(), flags);
         assert!(recommendation.builder().ends_with(".prefetch(1)\n.order(Order::Unordered)"));
     }
+
+    #[test]
+    fn the_cheapest_comes_first_and_what_was_not_asked_for_last() {
+        let grid = Grid::new(Order::Ordered, vec![Order::Unordered, Order::Ordered], 2, 2);
+        let mut expected = Vec::new();
+        for order in [Order::Ordered, Order::Unordered] {
+            for threads in [1, 2] {
+                for prefetch in [1, 2] {
+                    expected.extend(READERS.map(|readers| Choice {
+                        threads,
+                        readers,
+                        prefetch,
+                        order,
+                    }));
+                }
+            }
+        }
+        assert_eq!(grid.choices(), expected);
+        assert_eq!((grid.most_threads(), grid.most_readers(), grid.most_prefetch()), (2, 64, 2));
+        let nine = Grid::new(Order::Ordered, vec![Order::Ordered], 9, 5);
+        assert_eq!(nine.threads, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(nine.prefetch, [1, 2, 3, 4]);
+        let choice = Choice { threads: 3, readers: 16, prefetch: 4, order: Order::Unordered };
+        assert_eq!(choice.to_string(), "threads 3, readers 16, prefetch 4, unordered");
+        let Plant { threads, readers, prefetch, batch_size, ordered, files, pictures } =
+            choice.plant(32);
+        assert_eq!((threads, readers, prefetch, batch_size, ordered), (3, 16, 4, 32, false));
+        assert_eq!((files, pictures), (usize::MAX, usize::MAX));
+        assert!(Choice { order: Order::Ordered, ..choice }.plant(1).ordered);
+    }
+
+    #[test]
+    fn smaller_in_one_respect_each() {
+        let grid = grid();
+        let choice = Choice { threads: 10, readers: 16, prefetch: 3, order: Order::Ordered };
+        let expected = [
+            Choice { threads: 8, ..choice },
+            Choice { prefetch: 2, ..choice },
+            Choice { readers: 4, ..choice },
+        ];
+        assert_eq!(grid.smaller(choice), expected);
+        let to = |other| (grid.notches(choice, other), grid.notches(other, choice));
+        assert_eq!(to(choice), (0, 0));
+        assert_eq!(to(Choice { order: Order::Unordered, ..choice }), (1, 1));
+        assert_eq!(to(Choice { readers: 64, prefetch: 1, ..choice }), (2, 2));
+        assert_eq!(to(Choice { readers: 64, prefetch: 2, threads: 16, ..choice }), (3, 3));
+    }
+
+    #[test]
+    fn as_near_as_rates_can_be_told_apart() {
+        let grid = Grid::new(Order::Ordered, vec![Order::Ordered], 2, 1);
+        let cheap_is_taken = |rate, noise| {
+            let told = |choice: Choice| (if choice.threads == 1 { rate } else { 100.0 }, 0.5);
+            grid.select(0.01, noise, told).unwrap().choice.threads == 1
+        };
+        for (noise, taken, not) in [(0.0, 97.1, 96.9), (0.02, 95.1, 94.9), (1.0, 88.1, 87.9)] {
+            assert!(cheap_is_taken(taken, noise), "{taken} with {noise}");
+            assert!(!cheap_is_taken(not, noise), "{not} with {noise}");
+        }
+        let at_the_target = grid.select(0.01, 0.0, |_| (100.0, 0.01)).unwrap();
+        assert!(at_the_target.fed);
+        let none = Grid::new(Order::Ordered, Vec::new(), 2, 1);
+        assert_eq!(none.select(0.01, 0.0, |_| (100.0, 0.5)), None);
+    }
 }

@@ -189,4 +189,76 @@ mod tests {
         assert!((with(4) - 400.0).abs() < 20.0, "{}", with(4));
         assert!((with(16) - 800.0).abs() < 40.0, "{}", with(16));
     }
+
+    fn near(told: f64, expected: f64) {
+        assert!((told - expected).abs() <= 1e-9 * expected, "{told} for {expected}");
+    }
+
+    #[test]
+    fn between_two_numbers_of_threads_in_proportion() {
+        let model = |decode| Model { decode, ..Model::new(&[], Vec::new(), 32) };
+        let measured = vec![(2, Cost::fixed(0.002)), (6, Cost::fixed(0.010))];
+        let with = |threads| model(measured.clone()).decode_with(threads).mean;
+        near(with(1), 0.002);
+        near(with(2), 0.002);
+        near(with(3), 0.004);
+        near(with(5), 0.008);
+        near(with(6), 0.010);
+        near(with(9), 0.010);
+        assert_eq!(model(Vec::new()).decode_with(3), Cost::default());
+        // Where the most readers that are not more were not measured, the fewest were.
+        let mut model = model(Vec::new());
+        assert_eq!(model.read_with(4), Cost::default());
+        model.read = vec![(4, Cost::fixed(0.1)), (16, Cost::fixed(0.2))];
+        let means = [1, 4, 15, 16, 99].map(|readers| model.read_with(readers).mean);
+        assert_eq!(means, [0.1, 0.1, 0.1, 0.2, 0.2]);
+    }
+
+    #[test]
+    fn a_run_that_delivered_nothing_teaches_nothing() {
+        let mut model = Model::new(&[calibration(1, 490.0, 0.002)], Vec::new(), 32);
+        let before = model.capacity(choice(1));
+        model.add(&calibration(1, 0.0, 0.5));
+        near(model.capacity(choice(1)), before);
+        // A later one with as many threads takes the place of the earlier.
+        model.add(&calibration(1, 245.0, 0.004));
+        assert_eq!(model.decode.len(), 1);
+        assert!((model.capacity(choice(1)) - 245.0).abs() < 5.0);
+        // However wrong its costs are, they are put right by no more than four.
+        model.add(&calibration(2, 1e9, 0.004));
+        near(model.decode[1].1.mean, 0.001);
+        model.add(&calibration(2, 1e-9, 0.004));
+        near(model.decode[1].1.mean, 0.016);
+    }
+
+    #[test]
+    fn the_step_is_that_of_batches_as_they_come() {
+        let calibration = Calibration {
+            costs: Costs { assembly: 0.01, ..calibration(1, 490.0, 0.002).costs },
+            ..calibration(1, 490.0, 0.002)
+        };
+        let mut model = Model::new(&[calibration], Vec::new(), 32);
+        near(model.demand(), 3_200.0);
+        let free = model.predict(choice(1));
+        let mut sight = crate::stats::sight_tests::plain();
+        let mut step = |model: &mut Model, mean, fill| {
+            (sight.costs.step, sight.fill) = (Cost::fixed(mean), fill);
+            model.set_step(&sight);
+        };
+        step(&mut model, 0.15, 0.5);
+        near(model.step_seconds(), 0.075);
+        near(model.demand(), 200.0);
+        let stepping = model.predict(choice(1));
+        assert!(stepping.images_per_second < 0.5 * free.images_per_second, "{stepping:?}");
+        assert!(stepping.wait < 0.01, "{stepping:?}");
+        assert!((model.capacity(choice(1)) - free.images_per_second).abs() < 1.0);
+        // One that differs by no more than a fiftieth is the same, one by more is not.
+        step(&mut model, 0.1529, 0.5);
+        near(model.demand(), 200.0);
+        step(&mut model, 0.1531, 0.5);
+        near(model.demand(), 32.0 / 0.1631);
+        assert!(model.predict(choice(1)).images_per_second < stepping.images_per_second);
+        step(&mut model, 0.15, 1.0);
+        near(model.step_seconds(), 0.15);
+    }
 }

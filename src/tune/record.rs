@@ -154,4 +154,27 @@ mod tests {
         record.add_failed(choice(3));
         assert_eq!((record.times(choice(3)), record.times(choice(4))), (None, Some(0)));
     }
+
+    #[test]
+    fn each_choice_counts_by_its_own_trials() {
+        // Three trials of a tenth, two of none, one that was not repeated.
+        let rates = [(1, 0.9), (1, 1.0), (1, 1.1), (2, 5.0), (2, 5.0), (3, 7.0)];
+        let record = record(&rates);
+        // Of squares 0.02 to three that are free, over two trials and a half each.
+        let expected = (0.02_f64 / 3.0 / 2.5).sqrt();
+        assert!((record.noise() - expected).abs() < 1e-9, "{}", record.noise());
+        assert_eq!(record.trials(), 6);
+        let times = |threads| record.get(choice(threads)).map(Ran::times);
+        assert_eq!((times(1), times(3), times(4)), (Some(3), Some(1), None));
+        assert_eq!(Record::default().noise(), 0.0);
+    }
+
+    #[test]
+    fn trials_stand_by_their_waits_and_of_four_the_second_counts() {
+        let record = record(&[(1, 500.0), (1, 400.0), (1, 300.0), (1, 200.0)]);
+        let ran = record.get(choice(1)).unwrap();
+        let rates: Vec<_> = ran.trials.iter().map(|trial| trial.images_per_second).collect();
+        assert_eq!(rates, [500.0, 400.0, 300.0, 200.0]);
+        assert_eq!(ran.measured().images_per_second, 400.0);
+    }
 }
