@@ -2,27 +2,9 @@ use std::cell::OnceCell;
 
 use super::advice::{MOST_PREFETCH, MOST_READERS, MOST_THREADS};
 use super::sight::{FED, Shares, Sight};
-use super::sight_tests::{about, plain};
+use super::sight_tests::{about, bound, plain};
 use super::*;
-use crate::capacity::Cost;
-
-/// A sight whose bound is this one, of a consumer that waits half its time.
-fn bound(bound: Bound) -> Sight {
-    let mut sight = plain();
-    let shares = &mut sight.shares;
-    match bound {
-        Bound::Starting => unreachable!("there is a sight"),
-        Bound::Consumer => sight.wait = 0.0,
-        Bound::Decode => shares.busy = 1.0,
-        Bound::Read => (shares.starved, shares.reading) = (1.0, 1.0),
-        Bound::Order => shares.reorder = 0.5,
-        Bound::Prefetch => (shares.starved, shares.no_room) = (1.0, 1.0),
-        Bound::Memory => shares.for_memory = 0.5,
-        Bound::Walk => (shares.starved, shares.listing) = (1.0, 1.0),
-    }
-    assert_eq!(sight.bound(FED), bound);
-    sight
-}
+use crate::capacity::{Cost, simulate};
 
 fn change(sight: &Sight) -> Option<Change> {
     sight.judge().advice.map(|advice| advice.change)
@@ -185,4 +167,24 @@ fn what_limits_next_is_the_slower_of_reads_and_decoding() {
     assert_eq!(next(&sight, Bound::Decode), None);
     sight.costs.read = Cost::fixed(16.0 / 1e6);
     assert_eq!(next(&sight, Bound::Decode), None);
+}
+#[test]
+fn order_is_kept_where_a_deeper_window_does_as_well() {
+    let ms = std::time::Duration::from_millis;
+    let slow = crate::stats::Service { p50: ms(1), p90: ms(2), p99: ms(60) };
+    let mut sight = bound(Bound::Order);
+    sight.costs.decode = Cost::new(0.004, slow);
+    (sight.plant.batch_size, sight.plant.threads) = (4, 8);
+    let mut advised = |step| {
+        sight.costs.step = Cost::fixed(step);
+        sight.images_per_second = simulate(&sight.costs, &sight.plant).images_per_second;
+        again(&sight).judge().advice.unwrap()
+    };
+    // Sixteen batches ahead leave a wait of half a hundredth, no order none.
+    let Advice { change, wait, .. } = advised(0.03);
+    assert!(change == Change::Prefetch(16) && (0.001..=FED).contains(&wait), "{change:?} {wait}");
+    // And here of fifteen hundredths.
+    let Advice { change, wait, images_per_second } = advised(0.016);
+    assert!(change == Change::Unordered && wait < 0.001, "{change:?} {wait}");
+    about(images_per_second, 4.0 / 0.016);
 }

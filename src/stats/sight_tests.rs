@@ -276,6 +276,24 @@ pub(crate) fn plain() -> Sight {
     }
 }
 
+/// A sight whose bound is this one, of a consumer that waits half its time.
+pub(crate) fn bound(bound: Bound) -> Sight {
+    let mut sight = plain();
+    let shares = &mut sight.shares;
+    match bound {
+        Bound::Starting => unreachable!("there is a sight"),
+        Bound::Consumer => sight.wait = 0.0,
+        Bound::Decode => shares.busy = 1.0,
+        Bound::Read => (shares.starved, shares.reading) = (1.0, 1.0),
+        Bound::Order => shares.reorder = 0.5,
+        Bound::Prefetch => (shares.starved, shares.no_room) = (1.0, 1.0),
+        Bound::Memory => shares.for_memory = 0.5,
+        Bound::Walk => (shares.starved, shares.listing) = (1.0, 1.0),
+    }
+    assert_eq!(sight.bound(FED), bound);
+    sight
+}
+
 /// Within three of a hundred: the miniature's rounding.
 pub(super) fn about(told: f64, expected: f64) {
     assert!((told - expected).abs() <= 0.03 * expected, "{told} for {expected}");

@@ -159,10 +159,190 @@ pub(super) fn settings(config: &Resolved) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, Erase, Size, Split};
+    use crate::error::{CauseKind, Stage};
+    use crate::transform::{Area, Region};
+    use crate::view::Options;
 
     #[test]
     fn no_name_breaks_a_line() {
         assert_eq!(plain("a\nb\u{202e}gpj.\u{7}"), "a\\nb\\u{202e}gpj.\\u{7}");
         assert_eq!(plain("Überfluß 写真 <b>"), "Überfluß 写真 <b>");
+    }
+
+    fn tile() -> Tile {
+        Tile {
+            index: 7,
+            position: Some(3),
+            epoch: 2,
+            path: "a/b.jpg".into(),
+            label: Some(1),
+            class: None,
+            target: Box::default(),
+            seen: Seen::Absent,
+        }
+    }
+
+    #[test]
+    fn a_sample_is_told_by_class_target_and_place() {
+        let named = |class: Option<&str>, label| {
+            super::class(&Tile { class: class.map(str::to_owned), label, ..tile() })
+        };
+        assert_eq!(named(Some("forest"), Some(1)).as_deref(), Some("forest (1)"));
+        assert_eq!(named(Some("1"), Some(1)).as_deref(), Some("1"));
+        assert_eq!(named(None, Some(1)).as_deref(), Some("1"));
+        assert_eq!(named(Some("a\nb"), Some(1)).as_deref(), Some("a\\nb (1)"));
+        assert_eq!(named(None, None), None);
+
+        let numbers = |count: u16| {
+            let target = (0..count).map(|number| f32::from(number) / 2.0).collect();
+            super::target(&Tile { target, ..tile() })
+        };
+        assert_eq!(numbers(0), None);
+        assert_eq!(numbers(2).as_deref(), Some("0, 0.5"));
+        assert_eq!(numbers(6).as_deref(), Some("0, 0.5, 1, 1.5, 2, 2.5"));
+        assert_eq!(numbers(7).as_deref(), Some("0, 0.5, 1, 1.5, 2, 2.5, .."));
+
+        assert_eq!(place(&tile(), 5), "index 7, position 3, epoch 2, seed 5");
+        let nowhere = Tile { position: None, ..tile() };
+        assert_eq!(place(&nowhere, 5), "index 7, epoch 2, seed 5");
+
+        assert_eq!(missing(&tile()).as_deref(), Some("this epoch does not have the sample"));
+        let failed = Seen::Failed(Stage::Decode, CauseKind::Corrupt, "no\nend".to_owned());
+        let told = missing(&Tile { seen: failed, ..tile() });
+        assert_eq!(told.as_deref(), Some("decode failed, corrupt: no\\nend"));
+    }
+
+    fn choices() -> Choices {
+        Choices {
+            original: Size { width: 40, height: 30 },
+            crop: Area { left: 0.0, top: 0.0, width: 40.0, height: 30.0 },
+            mirrored: false,
+            upside_down: false,
+            changes: Vec::new(),
+            grey: false,
+            erased: None,
+        }
+    }
+
+    #[test]
+    fn what_was_chosen_is_told_in_the_order_in_which_it_is_done() {
+        let with = |width, height| {
+            let crop = Area { left: 1.0, top: 2.0, width, height };
+            super::crop(&Choices { crop, ..choices() })
+        };
+        assert_eq!(with(39.995, 29.995), "40x30, all of it");
+        assert_eq!(with(39.9, 30.0), "40x30, of it 40x30 from 1,2");
+        assert_eq!(with(40.0, 12.0), "40x30, of it 40x12 from 1,2");
+
+        assert_eq!(changes(&choices()), [""; 0]);
+        let all = Choices {
+            mirrored: true,
+            upside_down: true,
+            changes: vec![
+                ColorChange::Hue(0.0625),
+                ColorChange::Brightness(1.25),
+                ColorChange::Saturation(0.5),
+                ColorChange::Contrast(0.75),
+            ],
+            grey: true,
+            erased: Some(Region { left: 1, top: 2, width: 3, height: 4 }),
+            ..choices()
+        };
+        let told = [
+            "mirrored",
+            "upside down",
+            "hue +0.062",
+            "brightness 1.25",
+            "saturation 0.50",
+            "contrast 0.75",
+            "colour taken away",
+            "erased 3x4 at 1,2",
+        ];
+        assert_eq!(changes(&all), told);
+    }
+
+    #[test]
+    fn a_sheet_says_which_samples_it_has() {
+        let config = Config::default().resolve::<f32>().unwrap();
+        let told = |change: &dyn Fn(&mut Sheet)| {
+            let mut sheet = Sheet {
+                root: "root".into(),
+                config: config.clone(),
+                options: Options { epoch: 3, from: 10, count: 4, ..Options::default() },
+                samples: 50,
+                keys: 50,
+                tiles: (0..4).map(|_| tile()).collect(),
+            };
+            change(&mut sheet);
+            which(&sheet)
+        };
+        assert_eq!(told(&|_| {}), "samples 10 to 13 of 50 in epoch 3");
+        assert_eq!(
+            told(&|sheet| sheet.options.repeat = 2),
+            "samples 10 to 11 of 50 in epoch 3, each in 2 epochs"
+        );
+        let rank = |sheet: &mut Sheet| {
+            (sheet.config.shard, sheet.keys) = (Shard { rank: 1, world: 2 }, 25);
+        };
+        assert_eq!(
+            told(&rank),
+            "samples 10 to 13 of 25 in epoch 3 on rank 1 of 2; the source has 50"
+        );
+    }
+
+    #[test]
+    fn settings_that_do_nothing_are_left_out() {
+        let told = |change: &dyn Fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            let told = settings(&config.resolve::<f32>().unwrap());
+            told.into_iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
+        };
+        let plain = ["size: 512x512", "fit: stretch", "batch: f32 chw rgb", "order: sequential"];
+        assert_eq!(told(&|_| {}), plain);
+        let all = told(&|config| {
+            config.fit = Fit::random_crop();
+            config.filter = Filter::Lanczos;
+            config.decode = Decoding::Fast;
+            (config.augmentation.flip, config.augmentation.vflip) = (0.5, 0.25);
+            config.augmentation.random_grey = 0.125;
+            config.augmentation.jitter.contrast = 0.5;
+            config.augmentation.erase = Erase::new(0.75);
+            config.normalize.mean[2] = 0.5;
+            config.split = Some(Split::train(0.1));
+            config.sampling = Sampling::Shuffle;
+            config.seed = 9;
+        });
+        let expected = [
+            "size: 512x512",
+            "fit: random-crop",
+            "filter: lanczos",
+            "decode: fast",
+            "flip: 0.5",
+            "vflip: 0.25",
+            "jitter: 0,0.5",
+            "random grey: 0.125",
+            "erase: 0.75",
+            "normalize: mean 0, 0, 0.5; deviation 1, 1, 1",
+            "batch: f32 chw rgb",
+            "order: shuffle",
+            "split: train=0.1",
+            "seed: 9",
+        ];
+        assert_eq!(all, expected);
+        // A seed is worth a word where anything is drawn.
+        let drawn: [&dyn Fn(&mut Config); 7] = [
+            &|config| config.fit = Fit::random_crop(),
+            &|config| config.augmentation.flip = 0.5,
+            &|config| config.augmentation.vflip = 0.5,
+            &|config| config.augmentation.random_grey = 0.5,
+            &|config| config.augmentation.jitter.hue = 0.1,
+            &|config| config.augmentation.erase = Erase::new(0.5),
+            &|config| config.sampling = Sampling::Shuffle,
+        ];
+        for (number, change) in drawn.into_iter().enumerate() {
+            assert_eq!(told(change).last().map(String::as_str), Some("seed: 0"), "{number}");
+        }
     }
 }
