@@ -202,6 +202,7 @@ impl Run<'_> {
             }
             Event::Decoded(sample) => {
                 self.decoding -= 1;
+                self.files -= 1;
                 self.ready += 1;
                 if self.plant.ordered {
                     let batch = sample / self.plant.batch_size - self.taken;
@@ -216,8 +217,8 @@ impl Run<'_> {
     /// Does whatever can be done at this moment.
     fn turn(&mut self) {
         self.take();
-        self.decode();
         self.grant();
+        self.decode();
     }
 
     fn take(&mut self) {
@@ -257,7 +258,6 @@ impl Run<'_> {
         while self.decoding < most {
             let Some(sample) = self.queue.pop_front() else { return };
             self.decoding += 1;
-            self.files -= 1;
             // More threads than cores share them.
             let needed = self.decoding as f64 * self.costs.on_core;
             let slower = (needed / self.costs.cores).max(1.0);
@@ -380,14 +380,17 @@ mod tests {
 
     #[test]
     fn a_file_is_held_until_it_is_decoded() {
-        // One file: the next is read while this one is decoded, three times as long.
+        // One file: it is read, and decoded three times as long, before the next is read.
         let costs = Costs { decode: Cost::fixed(0.3), ..reading() };
         let plant = Plant { files: 1, threads: 1, batch_size: 1, ..WIDE };
-        exactly(simulate(&costs, &plant).images_per_second, 1.0 / 0.3);
-        // Two threads: a read, and the next read, each while the one before is decoded.
-        let outcome = simulate(&costs, &Plant { threads: 2, ..plant });
-        exactly(outcome.images_per_second, 2.0 / 0.3);
-        exactly(outcome.busy, 2.0);
+        exactly(simulate(&costs, &plant).images_per_second, 1.0 / 0.4);
+        // With two the next is read meanwhile, and with two threads both at once.
+        let outcome = simulate(&costs, &Plant { files: 2, ..plant });
+        exactly(outcome.images_per_second, 1.0 / 0.3);
+        exactly(outcome.busy, 1.0);
+        let outcome = simulate(&costs, &Plant { files: 2, threads: 2, ..plant });
+        exactly(outcome.images_per_second, 2.0 / 0.4);
+        exactly(outcome.busy, 1.5);
     }
 
     #[test]

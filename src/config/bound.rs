@@ -64,7 +64,8 @@ pub struct MemoryBound {
     pub batch_bytes: u64,
     /// All batches: `(prefetch + held_batches) * batch_bytes`.
     pub batches_bytes: u64,
-    /// Budget of encoded files that are read or wait for a decoder.
+    /// Budget of encoded files: those that are being read, wait for a decoder, or are being
+    /// decoded.
     pub encoded_bytes: u64,
     /// Budget of decoded pixels and of what decoders allocate beside them.
     pub decode_bytes: u64,

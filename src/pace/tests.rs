@@ -1,3 +1,5 @@
+//! The pace against a loader that is simulated, and rule by rule.
+
 use super::*;
 use crate::capacity::{Cost, Costs, simulate};
 use crate::config::Config;

@@ -106,8 +106,11 @@ impl Sight {
         };
         // Not all are of the average size; and of a larger limit decoding gets three
         // quarters, files one.
-        let short = (level.mean_bytes * wanted as u64 * 5 / 4).checked_sub(level.limit_bytes)?;
-        let bytes = if decoding { short / 3 * 4 } else { short * 4 };
+        let short = (level.mean_bytes * wanted as u64 * 5 / 4).saturating_sub(level.limit_bytes);
+        if short == 0 {
+            return None;
+        }
+        let bytes = if decoding { short.div_ceil(3) * 4 } else { short * 4 };
         let plant = match decoding {
             true => Plant { pictures: wanted, ..plant },
             false => Plant { files: wanted, ..plant },

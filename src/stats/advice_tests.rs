@@ -1,3 +1,5 @@
+//! Advice by hand: sights of loaders whose parts cost so much, and what is advised.
+
 use std::cell::OnceCell;
 
 use super::advice::{MOST_PREFETCH, MOST_READERS, MOST_THREADS};
@@ -126,9 +128,10 @@ fn memory_is_asked_for_as_all_threads_or_all_reads_want_it() {
     assert_eq!(advice.change, Change::Memory(24_000 / 3 * 4));
     // All eight threads work then, where two did.
     about(advice.images_per_second, 4.0 * 900.0);
+    // Less than four bytes are parted evenly.
+    sight.decode = level(29_999, 3_000);
+    assert_eq!(change(&again(&sight)), Some(Change::Memory(4)));
     sight.decode = level(30_000, 3_000);
-    assert_eq!(change(&again(&sight)), Some(Change::Memory(0)));
-    sight.decode = level(30_001, 3_000);
     assert_eq!(change(&again(&sight)), None);
 
     let mut sight = bound(Bound::Memory);
@@ -168,6 +171,7 @@ fn what_limits_next_is_the_slower_of_reads_and_decoding() {
     sight.costs.read = Cost::fixed(16.0 / 1e6);
     assert_eq!(next(&sight, Bound::Decode), None);
 }
+
 #[test]
 fn order_is_kept_where_a_deeper_window_does_as_well() {
     let ms = std::time::Duration::from_millis;

@@ -190,7 +190,7 @@ pub struct MemoryUse {
     /// Batches, in the making, waiting, kept by the caller, or free to be used
     /// again.
     pub batches: Level,
-    /// Files that are read or wait for a decoder.
+    /// Files that are being read, wait for a decoder, or are being decoded.
     pub encoded: Level,
     /// Decoded pixels, and what decoders allocate beside them.
     pub decode: Level,

@@ -1,3 +1,5 @@
+//! Figures of two looks by hand, and what is seen between them.
+
 use std::cell::OnceCell;
 use std::time::Duration;
 

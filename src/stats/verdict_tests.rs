@@ -1,3 +1,5 @@
+//! The sentences, word by word.
+
 use super::sight::Shares;
 use super::*;
 
@@ -94,6 +96,9 @@ fn a_change_is_told_with_what_it_brings() {
     };
     brings(Change::Threads(3), "with 1 more thread it would wait about 25 %");
     brings(Change::Threads(4), "with 2 more threads it would wait about 25 %");
+    let mut one = advised(Bound::Decode, Change::Threads(2));
+    one.shares.threads = 1;
+    assert!(one.to_string().contains("; with 1 more thread it would"), "{one}");
     brings(Change::Readers(64), "with 64 readers it would wait about 25 %");
     brings(Change::Prefetch(8), "with prefetch 8 it would wait about 25 %");
     brings(Change::Unordered, "unordered it would wait about 25 %");
