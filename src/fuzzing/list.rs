@@ -1,6 +1,6 @@
 //! Texts that say which samples there are: lists, skip lists, and what an export says of itself.
 
-use std::path::Path;
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use super::{Folder, Input};
@@ -8,7 +8,7 @@ use crate::source::{Index, Listing, Source, write_path};
 use crate::{List, SkipList};
 
 /// Reads a list, a skip list, or an export's files. An error, or what is well-formed: samples
-/// with names, labels that have classes, finite targets of one length, the same the second time;
+/// with names inside of the folder, labels that have classes, finite targets of one length, the same the second time;
 /// an export that names no file outside its folder.
 pub fn list(data: &[u8]) {
     let mut input = Input(data);
@@ -61,8 +61,14 @@ fn listed(name: &str, bytes: &[u8]) {
     let Some((classes, samples)) = one else { return };
     let lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).count();
     assert!((1..=lines).contains(&samples.len()), "{} samples", samples.len());
+    let root = list.root();
+    let real = root.canonicalize().unwrap_or_else(|_| root.clone());
     for (path, label, target) in &samples {
         assert!(path.file_name().is_some(), "{} names no file", path.display());
+        let whole = root.join(path);
+        let inside = whole.starts_with(&root) || whole.starts_with(&real);
+        let inward = whole.components().all(|part| part != Component::ParentDir);
+        assert!(inside && inward, "{} is outside of the folder", path.display());
         let named = label.is_none_or(|label| (label as usize) < classes.len());
         assert!(named || classes.is_empty(), "class {label:?} of {}", classes.len());
         assert!(label.is_none_or(|label| label < 1 << 31));
