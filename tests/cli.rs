@@ -8,6 +8,7 @@ mod common;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use common::command::{code, dir, hearing, infeed, numpy_says, stderr, stdout, text};
 use serde_json::Value;
@@ -629,6 +630,73 @@ fn an_interrupt_stops_cleanly_and_says_what_was_done() {
         assert_eq!(code(&output), 0, "{}", stdout(&output));
         assert!(!stdout(&output).contains("interrupted"), "{}", stdout(&output));
     }
+}
+
+/// Sends a signal after ever longer a time, until it comes once the command is at work:
+/// before that it ends the process as it ends any.
+#[cfg(unix)]
+fn ended_at_work(arguments: &[&str], signal: &str, at_work: impl Fn(&Output) -> bool) -> Output {
+    for time in [50, 100, 200, 400, 800, 1_600, 3_200, 6_400] {
+        let mut command = hearing(true);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let pid = child.id().to_string();
+        let killer = std::thread::Builder::new().spawn({
+            let signal = signal.to_owned();
+            move || {
+                std::thread::sleep(Duration::from_millis(time));
+                Command::new("kill").args([&signal, &pid]).output().unwrap()
+            }
+        });
+        let output = child.wait_with_output().unwrap();
+        killer.unwrap().join().unwrap();
+        if at_work(&output) {
+            return output;
+        }
+    }
+    panic!("{arguments:?} was never at work when {signal} came");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_check_or_comparison_says_how_far_it_came() {
+    // The same picture again and again, and one that is broken.
+    let root = tempfile::tempdir().unwrap();
+    let put = |name: &str, bytes: &[u8]| std::fs::write(root.path().join(name), bytes).unwrap();
+    put("bad.ppm", b"P6 2 2 255\n");
+    put("good.ppm", b"P6 1 1 255\nabc");
+    put("list.csv", format!("path\nbad.ppm\n{}", "good.ppm\n".repeat(300_000)).as_bytes());
+    let list = root.path().join("list.csv");
+    let check = ["check", dir(&root), "--list", list.to_str().unwrap()];
+    let at_work = |output: &Output| {
+        output.status.code() == Some(130) && !stdout(output).starts_with("0 files")
+    };
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let output = ended_at_work(&check, signal, at_work);
+        let told = stdout(&output);
+        assert!(told.contains("stopped before the end: "), "{told}");
+        assert!(told.contains("bad.ppm"), "{told}");
+    }
+    let good = tree(0);
+    let compare = ["compare", dir(&good), "--size", "16", "--epochs", "100000000"];
+    let at_work = |output: &Output| {
+        output.status.code() == Some(130) && stderr(output).contains("interrupted during: ")
+    };
+    ended_at_work(&compare, "-INT", at_work);
+}
+
+/// What keeps nothing ends as any process does.
+#[cfg(unix)]
+#[test]
+fn commands_that_keep_nothing_end_at_once() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let root = tree(0);
+    let tune = ["tune", dir(&root), "--size", "16", "--step-ms", "5"];
+    let started = Instant::now();
+    let ended = |output: &Output| output.status.signal() == Some(15);
+    ended_at_work(&tune, "-TERM", ended);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[cfg(unix)]

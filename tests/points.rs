@@ -1,15 +1,18 @@
 //! Two thousand runs that end at a point drawn at random: dropped, stopped, forgotten,
 //! by an error of a sample or of the run, by a panic of the source, the decoder, the
 //! walk or the consumer, with reads that hang meanwhile. Each is over in time, tells
-//! all that it owes, and leaves no thread and no descriptor behind.
+//! all that it owes, and leaves no thread, no descriptor and no memory behind.
 #![allow(clippy::unwrap_used, reason = "a test says no more than that it failed")]
 
 mod common;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use common::allocator::{Counting, LIVE};
 use common::draws::Draws;
 use common::oracle::{Failed, Item, serial};
 use common::scripted::{Act, Scripted, Walk};
@@ -17,7 +20,10 @@ use common::{LIMIT, Watch, eventually, within_limit};
 use futures_util::StreamExt;
 use infeed::{Budget, ErrorKind, LastBatch, Loader, OnError, Order};
 
-/// Runs; so many in [`PARTS`] parts of a test each.
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Runs.
 const POINTS: u64 = 2_000;
 
 /// How long one run may take.
@@ -77,6 +83,7 @@ impl Point {
         let walk = match draws.less_than(12) {
             0 => Walk::FailsAfter(draws.less_than(samples + 1)),
             1 => Walk::PanicsAfter(draws.less_than(samples + 1)),
+            2 => Walk::HeldAfter(draws.less_than(samples)),
             _ => Walk::Whole,
         };
         let budget = draws.of(&[Budget::Unlimited, Budget::Count(3), Budget::Fraction(0.2)]);
@@ -113,6 +120,11 @@ impl Point {
         builder.on_error(self.policy).last_batch(self.last).read_timeout(None).build()
     }
 
+    /// The walk comes to the end of the samples, however late.
+    fn lists_all(&self) -> bool {
+        matches!(self.walk, Walk::Whole | Walk::HeldAfter(_))
+    }
+
     fn has(&self, held: Act) -> bool {
         self.acts.contains(&held)
     }
@@ -123,17 +135,17 @@ impl Point {
         // What hangs goes on at some time, as the storage comes back; a decoder or a
         // task that hangs longer would be the test's own fault.
         let opener = std::thread::Builder::new().name("opener".into());
-        let gate = source.gate().clone();
+        let (gate, walk_gate) = (source.gate().clone(), source.walk_gate().clone());
         let yields = self.jitter % 3_000;
         let opener = opener.spawn(move || {
             (0..yields).for_each(|_| std::thread::yield_now());
+            walk_gate.open();
             gate.open();
         });
         let mut loader = match self.build(&source) {
             Ok(loader) => loader,
             Err(error) => {
-                let broken = self.walk != Walk::Whole;
-                assert!(broken, "{error}");
+                assert!(!self.lists_all(), "{error}");
                 opener.unwrap().join().unwrap();
                 return;
             }
@@ -158,14 +170,14 @@ impl Point {
             End::Panic => {
                 let panics = || {
                     let mut epochs = loader.epochs(0..self.epochs).unwrap();
-                    epochs.by_ref().take(limit).for_each(drop);
+                    items.extend(epochs.by_ref().take(limit).map(Item::from));
                     panic!("scripted panic of the consumer");
                 };
                 assert!(std::panic::catch_unwind(AssertUnwindSafe(panics)).is_err());
             }
             End::Forget => {
                 let mut epochs = loader.epochs(0..self.epochs).unwrap();
-                epochs.by_ref().take(limit).for_each(drop);
+                items.extend(epochs.by_ref().take(limit).map(Item::from));
                 std::mem::forget(epochs);
             }
             End::Anew => {
@@ -175,12 +187,19 @@ impl Point {
                 skipped.extend(epochs.failures().iter().map(Failed::from));
             }
             End::KeepABatch => {
-                let batches = loader.epochs(0..self.epochs).unwrap().take(limit);
-                kept = batches.filter_map(Result::ok).last();
+                for item in loader.epochs(0..self.epochs).unwrap().take(limit) {
+                    match item {
+                        Ok(batch) => {
+                            items.push(Item::of(&batch));
+                            kept = Some(batch);
+                        }
+                        Err(error) => items.push(Item::from(Err(error))),
+                    }
+                }
             }
             End::Stop => {
                 let mut epochs = loader.epochs(0..self.epochs).unwrap();
-                epochs.by_ref().take(limit).for_each(drop);
+                items.extend(epochs.by_ref().take(limit).map(Item::from));
                 let thread = std::thread::Builder::new().name("stopper".into());
                 let thread = thread.spawn(move || stop.stop()).unwrap();
                 if self.stream {
@@ -223,22 +242,21 @@ impl Point {
     }
 
     /// What came by itself to an end tells of each sample of each epoch once, or of what
-    /// ended the run, as its last word; ordered, it is what the serial loader tells, and
-    /// the beginning of that when the consumer has gone before.
+    /// ended the run, as its last word; where the consumer has gone before, of none twice.
+    /// Ordered, it is what the serial loader tells, or the beginning of that.
     fn check(&self, items: &[Item], skipped: &[Failed]) {
         let whole = matches!(self.end, End::Never | End::Anew);
-        if !whole && self.end != End::Drop {
-            return;
-        }
         let replaces = matches!(self.policy, OnError::Replace { .. });
-        if self.order == Order::Ordered && !replaces && self.walk == Walk::Whole {
+        if self.order == Order::Ordered && !replaces && self.lists_all() {
             let (expected, failed) =
                 serial(&self.acts, self.batch_size, self.last, self.policy, 0..self.epochs);
             let told = if whole { expected.len() } else { self.after.min(expected.len()) };
             assert_eq!(items, &expected[..told]);
             assert!(!whole || *skipped == failed, "{skipped:?}");
         }
+        let mut told = told(items);
         if !whole {
+            assert!(told.values().all(|&times| times == 1), "{told:?}");
             return;
         }
         let ends: Vec<_> = items.iter().filter(|item| matches!(item, Item::Run(_))).collect();
@@ -248,17 +266,7 @@ impl Point {
             assert!(self.may_end_in(end), "{end:?}");
             return;
         }
-        assert_eq!(self.walk, Walk::Whole, "a walk that broke off is told: {items:?}");
-        let mut told = BTreeMap::<(u64, u64), u32>::new();
-        for item in items {
-            for row in item.rows() {
-                let Item::Batch { epoch, .. } = item else { continue };
-                *told.entry((*epoch, row.position)).or_default() += 1;
-            }
-            if let Item::Failed(failed) = item {
-                *told.entry((failed.epoch, failed.position)).or_default() += 1;
-            }
-        }
+        assert!(self.lists_all(), "a walk that broke off is told: {items:?}");
         // Replaced ones are told by the row that stands in their place.
         if matches!(self.policy, OnError::Skip { .. }) {
             for failed in skipped {
@@ -290,6 +298,21 @@ impl Point {
         }
         kinds.into_iter().any(|kind| *end == Item::run(kind))
     }
+}
+
+/// How often a row or an error tells of a place of an epoch.
+fn told(items: &[Item]) -> BTreeMap<(u64, u64), u32> {
+    let mut told = BTreeMap::new();
+    for item in items {
+        for row in item.rows() {
+            let Item::Batch { epoch, .. } = item else { continue };
+            *told.entry((*epoch, row.position)).or_default() += 1;
+        }
+        if let Item::Failed(failed) = item {
+            *told.entry((failed.epoch, failed.position)).or_default() += 1;
+        }
+    }
+    told
 }
 
 /// The loader is dropped while a read hangs, which is left behind alone and ends when the
@@ -385,31 +408,54 @@ fn count(_: &str) -> usize {
 fn two_thousand_ends_leave_nothing_behind() {
     let (threads, files) = ("/proc/self/task", "/proc/self/fd");
     let limit = LIMIT + Duration::from_millis(200) * POINTS as u32;
+    // What is printed stays in memory until the test's end, and so do a backtrace's symbols.
+    std::panic::set_hook(Box::new(|panic| {
+        let told = panic.to_string();
+        let scripted = told.contains("scripted panic");
+        _ = (!scripted).then(|| writeln!(std::io::stderr(), "{told}"));
+    }));
     within_limit(limit, move |_| {
         let (threads_before, files_before) = (count(threads), count(files));
         let mut seen = BTreeMap::<String, u32>::new();
         for number in 0..POINTS {
             let point = Point::draw(number);
-            *seen.entry(format!("{:?}", point.end)).or_default() += 1;
-            for held in [Act::HeldTask, Act::HeldThread, Act::HeldDecode] {
-                *seen.entry(format!("{held:?}")).or_default() += u32::from(point.has(held));
-            }
-            let told = format!("point {number}: {point:?}");
-            let run = move || {
-                within_limit(EACH, move |watch| match number % 100 {
-                    99 => drop_while_reads_hang(number, watch),
-                    33 | 66 => reads_never_return(number, watch),
-                    _ => point.run(watch),
-                });
+            let (told, run): (String, Box<dyn FnOnce(&Watch) + Send>) = match number % 100 {
+                99 => (
+                    format!("{number}"),
+                    Box::new(move |watch| drop_while_reads_hang(number, watch)),
+                ),
+                33 | 66 => {
+                    (format!("{number}"), Box::new(move |watch| reads_never_return(number, watch)))
+                }
+                _ => {
+                    *seen.entry(format!("{:?}", point.end)).or_default() += 1;
+                    for held in [Act::HeldTask, Act::HeldThread, Act::HeldDecode] {
+                        *seen.entry(format!("{held:?}")).or_default() += u32::from(point.has(held));
+                    }
+                    let held = matches!(point.walk, Walk::HeldAfter(_));
+                    *seen.entry("HeldWalk".to_owned()).or_default() += u32::from(held);
+                    let told = format!("point {number}: {point:?}");
+                    let point = point.clone();
+                    (told, Box::new(move |watch| point.run(watch)))
+                }
             };
+            let bytes_before = LIVE.load(Ordering::Relaxed);
+            let run = move || within_limit(EACH, move |watch| run(watch));
             let run = std::panic::catch_unwind(AssertUnwindSafe(run));
             assert!(run.is_ok(), "{told}");
             // The kernel takes a joined thread off its list a moment later; and one that
             // hung in a read is left behind until the storage comes back, which it has.
             eventually(&told, EACH, || count(threads) <= threads_before);
             assert!(count(files) <= files_before, "descriptors: {told}");
+            // An iterator that is forgotten is memory that is forgotten. The first run makes
+            // what the process has once.
+            let once = if number == 0 { 1024 } else { 0 };
+            if point.end != End::Forget {
+                let left = || LIVE.load(Ordering::Relaxed).saturating_sub(bytes_before);
+                eventually(&told, EACH, || left() <= once);
+            }
         }
         println!("{seen:?}");
-        assert!(seen.len() == ENDS.len() + 3 && seen.values().all(|runs| *runs > 100), "{seen:?}");
+        assert!(seen.len() == ENDS.len() + 4 && seen.values().all(|runs| *runs > 100), "{seen:?}");
     });
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::draws::Draws;
 use common::trees::{ppm, tree};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -132,6 +133,71 @@ fn a_killed_run_resumes_to_the_same_digest() {
         }
         std::fs::remove_file(state).unwrap();
     }
+}
+
+/// Killed again and again at moments drawn at random, also before there is a state and
+/// while one is written: what was kept last is always whole, and the digests at the end
+/// are those of a run that nobody has disturbed.
+#[cfg(unix)]
+#[test]
+fn a_hundred_kills_lose_and_repeat_nothing() {
+    use std::os::unix::process::ExitStatusExt;
+
+    const KILLS: u64 = 100;
+    let (root, kept) = (pictures(80), tempfile::tempdir().unwrap());
+    let mut draws = Draws::new(&[17]);
+    let (mut killed, mut resumed) = (0, 0);
+    while killed < KILLS {
+        let order = ["ordered", "unordered"][draws.less_than(2)];
+        let state = kept.path().join(format!("{killed}.json"));
+        let state = state.to_str().unwrap();
+        let epochs = ["--epochs", "3", "--order", order, "--json"];
+        let whole = json(&infeed(&flags(root.path()), &epochs));
+        let mut kills = 1 + draws.below(8);
+        let rest = loop {
+            let mut command = Command::new(INFEED);
+            command.args(flags(root.path())).args(epochs).args([
+                "--state",
+                state,
+                "--threads",
+                "2",
+            ]);
+            let goes_on = Path::new(state).exists();
+            command.args(goes_on.then_some(["--resume", state]).into_iter().flatten());
+            resumed += u64::from(goes_on);
+            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let pid = child.id();
+            let killer = (kills > 0).then(|| {
+                let after = Duration::from_micros(draws.below(40_000));
+                let killer = std::thread::Builder::new().name("killer".into());
+                let kill = move || {
+                    std::thread::sleep(after);
+                    Command::new("kill").args(["-KILL", &pid.to_string()]).output().unwrap();
+                };
+                killer.spawn(kill).unwrap()
+            });
+            let output = child.wait_with_output().unwrap();
+            killer.map(|killer| killer.join().unwrap());
+            if output.status.signal() == Some(9) {
+                (killed, kills) = (killed + 1, kills - 1);
+                continue;
+            }
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            break json(&output);
+        };
+        let (rest, whole) = (digests(&rest), digests(&whole));
+        let expected = &whole[whole.len() - rest.len()..];
+        let comparable = |digests: &[Value]| -> Vec<Value> {
+            let of = |digest: &Value| match order {
+                "ordered" => digest.clone(),
+                _ => digest["set"].clone(),
+            };
+            digests.iter().map(of).collect()
+        };
+        assert_eq!(comparable(&rest), comparable(expected));
+    }
+    println!("{killed} kills, {resumed} runs that went on");
+    assert!(resumed > KILLS / 4, "{resumed}");
 }
 
 #[test]

@@ -29,10 +29,7 @@ pub(crate) struct Row {
 impl From<Result<Batch<u8>>> for Item {
     fn from(item: Result<Batch<u8>>) -> Self {
         match item {
-            Ok(batch) => {
-                let rows = rows(&batch);
-                Item::Batch { epoch: batch.epoch(), index: batch.index(), rows }
-            }
+            Ok(batch) => Item::of(&batch),
             Err(error) => match error.sample() {
                 Some(sample) => Item::Failed(sample.into()),
                 None => Item::run(error.kind()),
@@ -42,6 +39,10 @@ impl From<Result<Batch<u8>>> for Item {
 }
 
 impl Item {
+    pub(crate) fn of(batch: &Batch<u8>) -> Self {
+        Item::Batch { epoch: batch.epoch(), index: batch.index(), rows: rows(batch) }
+    }
+
     pub(crate) fn run(kind: ErrorKind) -> Self {
         Item::Run(format!("{kind:?}"))
     }

@@ -105,7 +105,8 @@ fn print(out: &mut impl Write, survey: &Survey, quarantine: Option<&Path>) -> st
     let verdict = match (survey.complete, survey.broken.len() as u64) {
         (false, _) => {
             let samples = count(survey.samples, "file", "files");
-            format!("stopped before the end: {} of {samples} were opened", survey.opened)
+            let opened = survey.opened;
+            format!("stopped before the end: {opened} of {samples} listed by then were opened")
         }
         (true, 0) => "every file can be used".to_owned(),
         (true, broken) => {
