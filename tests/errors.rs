@@ -354,38 +354,49 @@ fn a_name_that_is_not_utf8_is_a_name() {
 }
 
 #[test]
-fn a_file_that_vanishes_after_the_walk_is_not_found() {
-    let root = tree([("1.ppm", ppm(4, 4, 1)), ("2.ppm", ppm(4, 4, 2))]);
-    within(move |_| {
-        let mut loader = small(&root).build().unwrap();
-        common::eventually("the walk's end", common::LIMIT, || loader.samples().is_some());
-        std::fs::remove_file(root.path().join("2.ppm")).unwrap();
-        let error = loader.epoch(0).unwrap().next().unwrap().unwrap_err();
-        let sample = error.sample().unwrap();
-        assert_eq!((sample.stage(), sample.cause().kind()), (Stage::Read, CauseKind::NotFound));
-    });
-}
-
-#[test]
-fn a_file_that_changes_after_the_walk_is_what_it_is_when_it_is_read() {
-    let root = tree((1..5).map(|at| (format!("{at}.ppm"), ppm(4, 4, at))));
-    within(move |_| {
-        let mut loader = small(&root).on_error(OnError::skip()).build().unwrap();
-        common::eventually("the walk's end", common::LIMIT, || loader.samples().is_some());
-        let resize = |name: &str, bytes| {
-            let file = std::fs::File::options().write(true).open(root.path().join(name));
-            file.unwrap().set_len(bytes).unwrap();
-        };
-        resize("2.ppm", 30);
-        resize("3.ppm", 0);
-        // What stands behind a picture is none of it.
-        resize("4.ppm", 10_000);
-        let mut epoch = loader.epoch(0).unwrap();
-        let batches = epoch.by_ref().map(|batch| batch.unwrap().len());
-        assert_eq!(batches.sum::<usize>(), 2);
-        let told: Vec<_> = epoch.failures().iter().map(|f| (f.index(), f.cause().kind())).collect();
-        assert_eq!(told, [(1, CauseKind::Truncated), (2, CauseKind::Corrupt)]);
-    });
+fn files_that_vanish_or_change_after_the_walk_are_what_they_are_when_they_are_read() {
+    let policies = [OnError::Fail, OnError::skip(), OnError::replace()];
+    let cases = policies
+        .into_iter()
+        .flat_map(|policy| [Order::Ordered, Order::Unordered].map(|order| (policy, order)));
+    for (policy, order) in cases {
+        let root = tree((1..7).map(|at| (format!("{at}.ppm"), ppm(4, 4, at))));
+        within(move |_| {
+            let builder = small(&root).on_error(policy).order(order);
+            let mut loader = builder.build().unwrap();
+            common::eventually("the walk's end", common::LIMIT, || loader.samples().is_some());
+            let resize = |name: &str, bytes| {
+                let file = std::fs::File::options().write(true).open(root.path().join(name));
+                file.unwrap().set_len(bytes).unwrap();
+            };
+            resize("2.ppm", 30);
+            resize("3.ppm", 0);
+            // What stands behind a picture is none of it.
+            resize("4.ppm", 10_000);
+            std::fs::remove_file(root.path().join("5.ppm")).unwrap();
+            let mut epoch = loader.epoch(0).unwrap();
+            let (mut images, mut told) = (0, Vec::new());
+            let fate = |sample: &infeed::SampleError| {
+                (sample.index(), (sample.stage(), sample.cause().kind()))
+            };
+            for item in epoch.by_ref() {
+                match item {
+                    Ok(batch) => images += batch.len(),
+                    Err(error) => told.push(fate(error.sample().unwrap())),
+                }
+            }
+            told.extend(epoch.failures().iter().map(fate));
+            let told: std::collections::BTreeMap<_, _> = told.into_iter().collect();
+            let expected = [
+                (1, (Stage::Decode, CauseKind::Truncated)),
+                (2, (Stage::Decode, CauseKind::Corrupt)),
+                (4, (Stage::Read, CauseKind::NotFound)),
+            ];
+            assert_eq!(told, expected.into(), "{policy:?}, {order:?}");
+            let replaced = matches!(policy, OnError::Replace { .. });
+            assert_eq!(images, if replaced { 6 } else { 3 }, "{policy:?}, {order:?}");
+        });
+    }
 }
 
 #[test]
