@@ -364,6 +364,7 @@ mod tests {
             let rate = |plant| simulate(&reading(), &plant).images_per_second;
             exactly(rate(plant), 80.0);
             exactly(rate(Plant { prefetch: 1, ..plant }), 20.0);
+            exactly(rate(Plant { prefetch: 1, batch_size: 1, ..plant }), 10.0);
             exactly(rate(Plant { readers: 4, ..plant }), 40.0);
             exactly(rate(Plant { files: 2, ..plant }), 20.0);
             exactly(rate(Plant { files: 0, batch_size: 1, ..plant }), 10.0);
