@@ -215,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn cores_that_were_shared_are_in_what_was_measured() {
+        // Four threads on two cores, which gave what two threads give.
+        let mut four = calibration(4, 990.0, 0.002);
+        four.costs.cores = 2.0;
+        let model = Model::new(&[four], Vec::new(), 32);
+        let told = model.capacity(choice(4));
+        assert!((told - 990.0).abs() < 30.0, "{told}");
+    }
+
+    #[test]
     fn a_run_that_delivered_nothing_teaches_nothing() {
         let mut model = Model::new(&[calibration(1, 490.0, 0.002)], Vec::new(), 32);
         let before = model.capacity(choice(1));
