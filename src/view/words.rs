@@ -203,6 +203,8 @@ mod tests {
         assert_eq!(numbers(6).as_deref(), Some("0, 0.5, 1, 1.5, 2, 2.5"));
         assert_eq!(numbers(7).as_deref(), Some("0, 0.5, 1, 1.5, 2, 2.5, .."));
 
+        assert_eq!(path(&tile().path), "a/b.jpg");
+        assert_eq!(path(Path::new("a\nb.jpg")), "a\\nb.jpg");
         assert_eq!(place(&tile(), 5), "index 7, position 3, epoch 2, seed 5");
         let nowhere = Tile { position: None, ..tile() };
         assert_eq!(place(&nowhere, 5), "index 7, epoch 2, seed 5");
