@@ -5,7 +5,7 @@ use std::path::Path;
 use super::picture::Picture;
 use super::png::{self, Plan};
 use super::{Options, Seen, Sheet};
-use crate::config::{Color, Erase, Fit, Jitter, Layout, Size};
+use crate::config::{Color, Erase, Fit, Jitter, LastBatch, Layout, Size};
 use crate::element::Element;
 use crate::{Loader, LoaderBuilder};
 
@@ -150,6 +150,13 @@ fn the_same_samples_in_several_epochs() {
                 other => panic!("{other:?}"),
             }
         }
+    }
+    // In later epochs wherever they are: on another rank, or among the last.
+    let dropping = builder.batch_size(4).last_batch(LastBatch::Drop);
+    for builder in [builder_of(&root, 0), dropping] {
+        let sheet = self::sheet(&builder, |options| options.repeat = 5);
+        assert!(sheet.tiles().len() >= 20);
+        assert!(sheet.tiles().iter().all(|tile| !matches!(tile.seen, Seen::Absent)));
     }
     // One rank's samples, in its order.
     let first = |rank| {
