@@ -10,7 +10,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::command::{code, dir, hearing, infeed, numpy_says, stderr, stdout, text};
+use common::command::{
+    code, dir, hearing, infeed, numpy_says, signalled_after, stderr, stdout, text,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -638,18 +640,8 @@ fn an_interrupt_stops_cleanly_and_says_what_was_done() {
 fn ended_at_work(arguments: &[&str], signal: &str, at_work: impl Fn(&Output) -> bool) -> Output {
     for time in [50, 100, 200, 400, 800, 1_600, 3_200, 6_400] {
         let mut command = hearing(true);
-        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().unwrap();
-        let pid = child.id().to_string();
-        let killer = std::thread::Builder::new().spawn({
-            let signal = signal.to_owned();
-            move || {
-                std::thread::sleep(Duration::from_millis(time));
-                Command::new("kill").args([&signal, &pid]).output().unwrap()
-            }
-        });
-        let output = child.wait_with_output().unwrap();
-        killer.unwrap().join().unwrap();
+        command.args(arguments);
+        let output = signalled_after(command, Duration::from_millis(time), signal);
         if at_work(&output) {
             return output;
         }

@@ -21,7 +21,7 @@ use infeed::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use common::command::{INFEED, hearing, infeed, numpy_says, stderr, text};
+use common::command::{INFEED, hearing, infeed, numpy_says, stderr, text, wait};
 use common::scripted::Scripted;
 use common::trees::{ppm, tree};
 use common::{within, within_limit};
@@ -1226,12 +1226,6 @@ impl Draws {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
-}
-
-/// Time is all there is to wait for.
-fn wait(time: Duration) {
-    let (_sender, receiver) = std::sync::mpsc::channel::<()>();
-    assert!(receiver.recv_timeout(time).is_err());
 }
 
 /// In a file system of one mebibyte, mounted where nobody else sees it.

@@ -394,6 +394,8 @@ fn reads_never_return(number: u64, watch: &Watch) {
     }
 }
 
+type Run = Box<dyn FnOnce(&Watch) + Send>;
+
 #[cfg(target_os = "linux")]
 fn count(folder: &str) -> usize {
     std::fs::read_dir(folder).unwrap().count()
@@ -419,7 +421,7 @@ fn two_thousand_ends_leave_nothing_behind() {
         let mut seen = BTreeMap::<String, u32>::new();
         for number in 0..POINTS {
             let point = Point::draw(number);
-            let (told, run): (String, Box<dyn FnOnce(&Watch) + Send>) = match number % 100 {
+            let (told, run): (String, Run) = match number % 100 {
                 99 => (
                     format!("{number}"),
                     Box::new(move |watch| drop_while_reads_hang(number, watch)),

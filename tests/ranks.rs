@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::command::signalled_after;
 use common::draws::Draws;
 use common::trees::{ppm, tree};
 use serde_json::Value;
@@ -152,7 +153,9 @@ fn a_hundred_kills_lose_and_repeat_nothing() {
         let state = kept.path().join(format!("{killed}.json"));
         let state = state.to_str().unwrap();
         let epochs = ["--epochs", "3", "--order", order, "--json"];
+        let started = Instant::now();
         let whole = json(&infeed(&flags(root.path()), &epochs));
+        let took = started.elapsed().as_micros() as u64;
         let mut kills = 1 + draws.below(8);
         let rest = loop {
             let mut command = Command::new(INFEED);
@@ -165,19 +168,10 @@ fn a_hundred_kills_lose_and_repeat_nothing() {
             let goes_on = Path::new(state).exists();
             command.args(goes_on.then_some(["--resume", state]).into_iter().flatten());
             resumed += u64::from(goes_on);
-            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            let pid = child.id();
-            let killer = (kills > 0).then(|| {
-                let after = Duration::from_micros(draws.below(40_000));
-                let killer = std::thread::Builder::new().name("killer".into());
-                let kill = move || {
-                    std::thread::sleep(after);
-                    Command::new("kill").args(["-KILL", &pid.to_string()]).output().unwrap();
-                };
-                killer.spawn(kill).unwrap()
-            });
-            let output = child.wait_with_output().unwrap();
-            killer.map(|killer| killer.join().unwrap());
+            let output = match kills {
+                0 => command.output().unwrap(),
+                _ => signalled_after(command, Duration::from_micros(draws.below(took)), "-KILL"),
+            };
             if output.status.signal() == Some(9) {
                 (killed, kills) = (killed + 1, kills - 1);
                 continue;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -22,6 +23,26 @@ pub(crate) fn hearing(all: bool) -> Command {
     let mut command = Command::new("env");
     command.args([flag, INFEED]);
     command
+}
+
+/// Time is all there is to wait for.
+pub(crate) fn wait(time: Duration) {
+    let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+    assert!(receiver.recv_timeout(time).is_err());
+}
+
+/// What comes of a command that is sent a signal after so long, wherever it is then.
+pub(crate) fn signalled_after(mut command: Command, time: Duration, signal: &str) -> Output {
+    // Not pipes, which would hold back whoever has much to say.
+    let [out, err] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+    command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap());
+    let mut child = command.spawn().unwrap();
+    wait(time);
+    // It may have ended by itself, and nobody else has its number until it is waited for.
+    Command::new("kill").args([signal, &child.id().to_string()]).output().unwrap();
+    let status = child.wait().unwrap();
+    let [stdout, stderr] = [out, err].map(|file| std::fs::read(file.path()).unwrap());
+    Output { status, stdout, stderr }
 }
 
 pub(crate) fn stdout(output: &Output) -> String {
