@@ -273,12 +273,12 @@ fn draw(number: usize, purpose: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::time::Duration;
 
-    fn costs() -> Costs {
+    pub(crate) fn costs() -> Costs {
         Costs {
             read: Cost::fixed(0.0001),
             decode: Cost::fixed(0.002),
@@ -289,7 +289,7 @@ mod tests {
         }
     }
 
-    const PLANT: Plant = Plant {
+    pub(crate) const PLANT: Plant = Plant {
         threads: 2,
         readers: 16,
         prefetch: 2,

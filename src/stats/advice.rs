@@ -55,6 +55,10 @@ impl Sight {
                 .skip(1)
                 .take_while(move |&n| n <= most)
         };
+        let deeper = || {
+            let deeper = doubled(plant.prefetch, MOST_PREFETCH);
+            self.grown(deeper.map(|prefetch| Plant { prefetch, ..plant }))
+        };
         match bound {
             Bound::Starting | Bound::Walk => None,
             Bound::Consumer => {
@@ -77,9 +81,7 @@ impl Sight {
             }
             Bound::Order => {
                 let unordered = Plant { ordered: false, ..plant };
-                let deeper = doubled(plant.prefetch, MOST_PREFETCH);
-                let deeper = self.grown(deeper.map(|prefetch| Plant { prefetch, ..plant }));
-                match deeper {
+                match deeper() {
                     Some(deeper)
                         if self.outcome(&deeper).wait <= self.outcome(&unordered).wait + FED =>
                     {
@@ -89,8 +91,7 @@ impl Sight {
                 }
             }
             Bound::Prefetch => {
-                let deeper = doubled(plant.prefetch, MOST_PREFETCH);
-                let deeper = self.grown(deeper.map(|prefetch| Plant { prefetch, ..plant }))?;
+                let deeper = deeper()?;
                 Some((Change::Prefetch(deeper.prefetch), deeper))
             }
             Bound::Memory => self.more_memory(),

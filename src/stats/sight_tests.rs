@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::sight::{FED, Shares, Sight};
 use super::*;
+use crate::capacity::tests::{PLANT, costs};
 use crate::capacity::{Cost, Costs, Plant};
 
 fn s(seconds: f64) -> Duration {
@@ -250,27 +251,10 @@ fn the_one_to_blame_is_busy_while_the_others_wait() {
 /// A loader whose threads do 500 images a second each, and that delivers a tenth less than
 /// the miniature says of it.
 pub(crate) fn plain() -> Sight {
-    let costs = Costs {
-        read: Cost::fixed(0.000_1),
-        decode: Cost::fixed(0.002),
-        on_core: 1.0,
-        assembly: 0.0,
-        step: Cost::fixed(0.0),
-        cores: 64.0,
-    };
-    let plant = Plant {
-        threads: 2,
-        readers: 16,
-        prefetch: 2,
-        batch_size: 32,
-        ordered: true,
-        files: 1_000,
-        pictures: 1_000,
-    };
     Sight {
         shares: Shares::default(),
-        costs,
-        plant,
+        costs: costs(),
+        plant: PLANT,
         images_per_second: 900.0,
         wait: 0.5,
         simulated: OnceCell::new(),

@@ -117,33 +117,22 @@ impl Stats {
     /// Who waited for whom since `earlier`, which are figures of the same loader.
     #[must_use]
     pub fn verdict_since(&self, earlier: &Stats) -> Verdict {
-        Sight::new(earlier, self).map_or(Verdict::STARTING, |sight| sight.judge())
+        Sight::new(earlier, self).map_or_else(Verdict::starting, |sight| sight.judge())
     }
 }
 
 impl Verdict {
-    pub(super) const STARTING: Verdict = Verdict {
-        bound: Bound::Starting,
-        wait: 0.0,
-        images_per_second: 0.0,
-        capacity: 0.0,
-        advice: None,
-        next: None,
-        shares: Shares {
-            threads: 0,
-            readers: 0,
-            prefetch: 0,
-            cores: 0,
-            busy: 0.0,
-            starved: 0.0,
-            for_memory: 0.0,
-            reading: 0.0,
-            reads_for_memory: 0.0,
-            reorder: 0.0,
-            no_room: 0.0,
-            listing: 0.0,
-        },
-    };
+    pub(super) fn starting() -> Self {
+        Verdict {
+            bound: Bound::Starting,
+            wait: 0.0,
+            images_per_second: 0.0,
+            capacity: 0.0,
+            advice: None,
+            next: None,
+            shares: Shares::default(),
+        }
+    }
 }
 
 /// A consumer that waits more than this has hardly a step of its own: what it

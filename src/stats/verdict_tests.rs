@@ -33,7 +33,7 @@ fn says(verdict: Verdict, words: &str) {
 
 #[test]
 fn each_bound_is_a_sentence_with_its_figures() {
-    says(Verdict::STARTING, "starting: nothing to judge yet");
+    says(Verdict::starting(), "starting: nothing to judge yet");
     says(
         Verdict { wait: 0.004, ..verdict(Bound::Consumer) },
         "consumer-bound: the step waits less than 1 % of the time; the loader could deliver 2346 \
