@@ -684,10 +684,11 @@ fn commands_that_keep_nothing_end_at_once() {
     use std::os::unix::process::ExitStatusExt;
 
     let root = tree(0);
-    let tune = ["tune", dir(&root), "--size", "16", "--step-ms", "5"];
+    let mut tune = hearing(true);
+    tune.args(["tune", dir(&root), "--size", "16", "--step-ms", "5"]);
     let started = Instant::now();
-    let ended = |output: &Output| output.status.signal() == Some(15);
-    ended_at_work(&tune, "-TERM", ended);
+    let output = signalled_after(tune, Duration::from_millis(500), "-TERM");
+    assert_eq!(output.status.signal(), Some(15), "{}", stderr(&output));
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 

@@ -386,14 +386,18 @@ fn files_that_vanish_or_change_after_the_walk_are_what_they_are_when_they_are_re
                 }
             }
             told.extend(epoch.failures().iter().map(fate));
-            let told: std::collections::BTreeMap<_, _> = told.into_iter().collect();
+            told.sort_by_key(|(index, _)| *index);
+            let replaced = matches!(policy, OnError::Replace { .. });
+            if replaced {
+                // It may be drawn as a substitute too.
+                told.dedup();
+            }
             let expected = [
                 (1, (Stage::Decode, CauseKind::Truncated)),
                 (2, (Stage::Decode, CauseKind::Corrupt)),
                 (4, (Stage::Read, CauseKind::NotFound)),
             ];
-            assert_eq!(told, expected.into(), "{policy:?}, {order:?}");
-            let replaced = matches!(policy, OnError::Replace { .. });
+            assert_eq!(told, expected, "{policy:?}, {order:?}");
             assert_eq!(images, if replaced { 6 } else { 3 }, "{policy:?}, {order:?}");
         });
     }

@@ -23,7 +23,7 @@ use infeed::{Budget, ErrorKind, LastBatch, Loader, OnError, Order};
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Runs.
+/// How many runs.
 const POINTS: u64 = 2_000;
 
 /// How long one run may take.
@@ -396,6 +396,10 @@ fn reads_never_return(number: u64, watch: &Watch) {
 
 type Run = Box<dyn FnOnce(&Watch) + Send>;
 
+fn hanging(number: u64, run: fn(u64, &Watch)) -> (String, Run) {
+    (format!("run {number}"), Box::new(move |watch| run(number, watch)))
+}
+
 #[cfg(target_os = "linux")]
 fn count(folder: &str) -> usize {
     std::fs::read_dir(folder).unwrap().count()
@@ -420,25 +424,20 @@ fn two_thousand_ends_leave_nothing_behind() {
         let (threads_before, files_before) = (count(threads), count(files));
         let mut seen = BTreeMap::<String, u32>::new();
         for number in 0..POINTS {
-            let point = Point::draw(number);
+            let mut forgets = false;
             let (told, run): (String, Run) = match number % 100 {
-                99 => (
-                    format!("{number}"),
-                    Box::new(move |watch| drop_while_reads_hang(number, watch)),
-                ),
-                33 | 66 => {
-                    (format!("{number}"), Box::new(move |watch| reads_never_return(number, watch)))
-                }
+                99 => hanging(number, drop_while_reads_hang),
+                33 | 66 => hanging(number, reads_never_return),
                 _ => {
+                    let point = Point::draw(number);
+                    forgets = point.end == End::Forget;
                     *seen.entry(format!("{:?}", point.end)).or_default() += 1;
                     for held in [Act::HeldTask, Act::HeldThread, Act::HeldDecode] {
                         *seen.entry(format!("{held:?}")).or_default() += u32::from(point.has(held));
                     }
                     let held = matches!(point.walk, Walk::HeldAfter(_));
                     *seen.entry("HeldWalk".to_owned()).or_default() += u32::from(held);
-                    let told = format!("point {number}: {point:?}");
-                    let point = point.clone();
-                    (told, Box::new(move |watch| point.run(watch)))
+                    (format!("point {number}: {point:?}"), Box::new(move |watch| point.run(watch)))
                 }
             };
             let bytes_before = LIVE.load(Ordering::Relaxed);
@@ -452,7 +451,7 @@ fn two_thousand_ends_leave_nothing_behind() {
             // An iterator that is forgotten is memory that is forgotten. The first run makes
             // what the process has once.
             let once = if number == 0 { 1024 } else { 0 };
-            if point.end != End::Forget {
+            if !forgets {
                 let left = || LIVE.load(Ordering::Relaxed).saturating_sub(bytes_before);
                 eventually(&told, EACH, || left() <= once);
             }

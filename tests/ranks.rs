@@ -50,6 +50,18 @@ fn digests(report: &Value) -> Vec<Value> {
     report["epochs"].as_array().unwrap().iter().map(|epoch| epoch["digest"].clone()).collect()
 }
 
+/// Unordered, an epoch is the same set of samples, and may be another sequence.
+fn same(order: &str, told: &[Value], expected: &[Value]) {
+    if order == "ordered" {
+        assert_eq!(told, expected);
+    } else {
+        let sets = |digests: &[Value]| -> Vec<Value> {
+            digests.iter().map(|digest| digest["set"].clone()).collect()
+        };
+        assert_eq!(sets(told), sets(expected));
+    }
+}
+
 fn write(folder: &TempDir, name: &str, output: &Output) -> PathBuf {
     let file = folder.path().join(name);
     std::fs::write(&file, &output.stdout).unwrap();
@@ -124,14 +136,7 @@ fn a_killed_run_resumes_to_the_same_digest() {
         let (resumed, whole) = (digests(&resumed), digests(&whole));
         let rest = &whole[whole.len() - resumed.len()..];
         assert!(!resumed.is_empty());
-        if order == "ordered" {
-            assert_eq!(resumed, rest);
-        } else {
-            let sets = |digests: &[Value]| -> Vec<Value> {
-                digests.iter().map(|digest| digest["set"].clone()).collect()
-            };
-            assert_eq!(sets(&resumed), sets(rest));
-        }
+        same(order, &resumed, rest);
         std::fs::remove_file(state).unwrap();
     }
 }
@@ -148,29 +153,27 @@ fn a_hundred_kills_lose_and_repeat_nothing() {
     let (root, kept) = (pictures(80), tempfile::tempdir().unwrap());
     let mut draws = Draws::new(&[17]);
     let (mut killed, mut resumed) = (0, 0);
-    while killed < KILLS {
-        let order = ["ordered", "unordered"][draws.less_than(2)];
-        let state = kept.path().join(format!("{killed}.json"));
-        let state = state.to_str().unwrap();
+    let undisturbed = ["ordered", "unordered"].map(|order| {
         let epochs = ["--epochs", "3", "--order", order, "--json"];
         let started = Instant::now();
-        let whole = json(&infeed(&flags(root.path()), &epochs));
-        let took = started.elapsed().as_micros() as u64;
+        let whole = digests(&json(&infeed(&flags(root.path()), &epochs)));
+        (order, epochs, whole, started.elapsed().as_micros() as u64)
+    });
+    while killed < KILLS {
+        let (order, epochs, whole, took) = &undisturbed[draws.less_than(2)];
+        let state = kept.path().join(format!("{killed}.json"));
+        let state = state.to_str().unwrap();
         let mut kills = 1 + draws.below(8);
         let rest = loop {
             let mut command = Command::new(INFEED);
-            command.args(flags(root.path())).args(epochs).args([
-                "--state",
-                state,
-                "--threads",
-                "2",
-            ]);
+            command.args(flags(root.path())).args(epochs);
+            command.args(["--state", state, "--threads", "2"]);
             let goes_on = Path::new(state).exists();
             command.args(goes_on.then_some(["--resume", state]).into_iter().flatten());
             resumed += u64::from(goes_on);
             let output = match kills {
                 0 => command.output().unwrap(),
-                _ => signalled_after(command, Duration::from_micros(draws.below(took)), "-KILL"),
+                _ => signalled_after(command, Duration::from_micros(draws.below(*took)), "-KILL"),
             };
             if output.status.signal() == Some(9) {
                 (killed, kills) = (killed + 1, kills - 1);
@@ -179,16 +182,7 @@ fn a_hundred_kills_lose_and_repeat_nothing() {
             assert!(output.status.success(), "{}", text(&output.stderr));
             break json(&output);
         };
-        let (rest, whole) = (digests(&rest), digests(&whole));
-        let expected = &whole[whole.len() - rest.len()..];
-        let comparable = |digests: &[Value]| -> Vec<Value> {
-            let of = |digest: &Value| match order {
-                "ordered" => digest.clone(),
-                _ => digest["set"].clone(),
-            };
-            digests.iter().map(of).collect()
-        };
-        assert_eq!(comparable(&rest), comparable(expected));
+        same(order, &digests(&rest), &whole[whole.len() - digests(&rest).len()..]);
     }
     println!("{killed} kills, {resumed} runs that went on");
     assert!(resumed > KILLS / 4, "{resumed}");
