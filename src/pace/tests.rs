@@ -204,6 +204,17 @@ fn changed(decision: Option<Decision>) -> Option<(Knob, usize, usize)> {
 }
 
 #[test]
+fn a_decision_is_told_in_a_line() {
+    let decision = |knob, to| {
+        let reason = "the step waited 1.5 %".to_owned();
+        Decision { seconds: 2.06, knob, from: 4, to, reason }.to_string()
+    };
+    assert_eq!(decision(Knob::Threads, 2), "after 2.1 s threads 4 -> 2: the step waited 1.5 %");
+    assert_eq!(decision(Knob::Readers, 8), "after 2.1 s readers 4 -> 8: the step waited 1.5 %");
+    assert_eq!(decision(Knob::Prefetch, 5), "after 2.1 s prefetch 4 -> 5: the step waited 1.5 %");
+}
+
+#[test]
 fn looks_are_long_enough_and_become_rarer() {
     let at = |seconds, batches| {
         let mut stats = Stats { seconds, ..Stats::default() };

@@ -2,15 +2,19 @@
 //! and the same report gives the same bytes.
 
 mod charts;
+mod figure;
+mod group;
 mod plot;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod words;
 
 use std::io::Write;
 use std::path::Path;
 
 use charts::{known, waits};
+use figure::Figure;
 use plot::{Look, Stage};
 use words::{NONE, counted, escaped, mebibytes, number, percent, rate, seconds, sentence, setting};
 
@@ -376,12 +380,12 @@ fn charts(report: &Report) -> String {
 }
 
 fn timelines(report: &Report) -> String {
-    let figures = charts::timelines(report);
+    let figures = timeline::timelines(report);
     if figures.is_empty() {
         return "<p class=\"soft\">No setting ran long enough to be looked at twice.</p>\n"
             .to_owned();
     }
-    let figures: String = figures.iter().map(charts::Figure::html).collect();
+    let figures: String = figures.iter().map(Figure::html).collect();
     format!("<div class=\"grid\">{figures}</div>\n")
 }
 
