@@ -37,6 +37,11 @@ impl Draws {
         low + self.below((high - low + 1) as u64) as usize
     }
 
+    /// In `0.0..1.0`.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.word() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     pub(crate) fn one_in(&mut self, cases: u64) -> bool {
         self.below(cases) == 0
     }
