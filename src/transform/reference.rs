@@ -152,6 +152,34 @@ fn every_filter_agrees_with_the_formula() {
     }
 }
 
+/// A bound that is far too high would refuse limits that could be kept.
+#[test]
+fn the_bound_is_near_what_the_worst_picture_takes() {
+    let check = |scratch: &Scratch, bound: u64, what: String| {
+        let bytes = scratch.bytes() as u64;
+        assert!(bytes <= bound && 2 * bound <= 5 * bytes, "{what}: {bytes} bytes, bound {bound}");
+    };
+    for filter in FILTERS {
+        for (source, target) in [(41, size(40, 41)), (60, size(60, 50)), (90, size(64, 90))] {
+            let (form, look) = (rgb(size(source, source)), look(target, Fit::Stretch, filter));
+            let transform = Transform::<u8>::new(Look { layout: Layout::Chw, ..look });
+            let (mut scratch, mut row) = (Scratch::default(), vec![0; transform.row_len()]);
+            let pixels = vec![7; form.bytes()];
+            transform.apply(&pixels, form, Turn::default(), &mut scratch, &mut row);
+            let bound = scratch_bound(target, filter, source);
+            check(&scratch, bound, format!("{source} -> {target} {filter}"));
+        }
+        for (source, side) in [(41, 40), (90, 89), (300, 300)] {
+            let (form, scaler) = (rgb(size(source, source)), Scaler::new(side, filter));
+            let (mut scratch, scaled) = (Scratch::default(), scaler.scaled(form));
+            scaler.begin(form, &mut scratch);
+            scaler.push(0, &vec![7; form.bytes()], &mut scratch, &mut vec![0; scaled.bytes()]);
+            let bound = scaling_bound(filter, source);
+            check(&scratch, bound, format!("{source} -> shorter side {side}, {filter}"));
+        }
+    }
+}
+
 #[test]
 fn a_picture_of_the_wanted_size_is_kept_to_the_bit() {
     let form = rgb(size(37, 29));
