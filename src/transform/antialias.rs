@@ -222,3 +222,36 @@ pub(super) fn bound(kernel: Kernel, width: u64, height: u64, max_side: u64) -> u
         + 12 * across.max(down)
         + down * 3 * width
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::kernel_of;
+    use super::super::reference::{FILTERS, weights};
+    use super::*;
+
+    /// To the last bit: half away from zero, as in Pillow.
+    #[test]
+    fn weights_are_rounded_to_the_nearest() {
+        let one = f64::from(1 << WINDOW_BITS);
+        let nearest = |(at, weight): (u32, f64)| (at, (one * weight).round() as i32);
+        let some = |(_, weight): &(u32, i32)| *weight != 0;
+        for filter in FILTERS {
+            let Some(kernel) = kernel_of(filter) else { continue };
+            for (source, resized) in [(1, 4), (7, 3), (3, 7), (50, 16), (16, 50), (200, 3)] {
+                let (start, length) = (5, f64::from(source));
+                let (offset, first, count, mirrored) = (0.0, 0, resized, false);
+                let axis = Axis { start, source, offset, length, resized, first, count, mirrored };
+                let mut x = 0;
+                Weights::default().each(kernel, axis, |from, rounded| {
+                    let got = (from..).zip(rounded.iter().copied()).filter(some);
+                    let wanted = weights(filter, start, source, resized, x).into_iter();
+                    let wanted = wanted.map(nearest).filter(some);
+                    let (got, wanted) = (got.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+                    assert_eq!(got, wanted, "{filter} {source} -> {resized}, {x}");
+                    x += 1;
+                });
+                assert_eq!(x, resized);
+            }
+        }
+    }
+}

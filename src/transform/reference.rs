@@ -8,7 +8,7 @@ use super::{scaling_bound, scratch_bound};
 use crate::config::{Color, Decoding, Filter, Fit, Layout, Normalize, Size};
 use crate::random::{Draws, purpose};
 
-const FILTERS: [Filter; 4] =
+pub(super) const FILTERS: [Filter; 4] =
     [Filter::OpencvBilinear, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos];
 
 fn sinc(x: f64) -> f64 {
@@ -30,7 +30,13 @@ fn kernel(filter: Filter, x: f64) -> (f64, f64) {
 
 /// Source pixels and weights of target pixel `x` of an area of `source` pixels
 /// from `start` on, scaled to `resized`.
-fn weights(filter: Filter, start: u32, source: u32, resized: u32, x: u32) -> Vec<(u32, f64)> {
+pub(super) fn weights(
+    filter: Filter,
+    start: u32,
+    source: u32,
+    resized: u32,
+    x: u32,
+) -> Vec<(u32, f64)> {
     let scale = f64::from(source) / f64::from(resized);
     let centre = (f64::from(x) + 0.5) * scale;
     let stretch = if filter == Filter::OpencvBilinear { 1.0 } else { scale.max(1.0) };
