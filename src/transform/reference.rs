@@ -107,12 +107,16 @@ fn look(size: Size, fit: Fit, filter: Filter) -> Look {
 }
 
 fn compare(form: Form, look: Look, scratch: &mut Scratch) {
+    let turn = Turn { epoch: 1, position: u64::from(form.size.width) };
+    compare_in(turn, form, look, scratch);
+}
+
+fn compare_in(turn: Turn, form: Form, look: Look, scratch: &mut Scratch) {
     let Look { fit, filter, size: target, .. } = look;
     let source = form.size;
     let pixels = noise(form, source.width * 31 + source.height);
     let look = if form.channels == 1 { Look { color: Color::Grey, ..look } } else { look };
     let transform = Transform::<u8>::new(look);
-    let turn = Turn { epoch: 1, position: u64::from(source.width) };
     let mut row = vec![77; transform.row_len()];
     transform.apply(&pixels, form, turn, scratch, &mut row);
     let draws = Draws::new(&[look.seed, turn.epoch, turn.position, purpose::CROP_AND_FLIP]);
@@ -182,6 +186,21 @@ fn the_bound_is_near_what_the_worst_picture_takes() {
             scaler.push(0, &vec![7; form.bytes()], &mut scratch, &mut vec![0; scaled.bytes()]);
             let bound = scaling_bound(filter, source);
             check(&scratch, bound, format!("{source} -> shorter side {side}, {filter}"));
+        }
+    }
+}
+
+/// A pixel alone, wherever it lies, has no neighbour to be weighed with.
+#[test]
+fn crops_of_a_pixel_or_two_agree_with_the_formula() {
+    let mut scratch = Scratch::default();
+    for source in [size(2, 2), size(3, 3), size(4, 3)] {
+        for position in 0..60 {
+            for filter in FILTERS {
+                let look = look(size(5, 4), Fit::random_crop(), filter);
+                let turn = Turn { epoch: 0, position };
+                compare_in(turn, rgb(source), look, &mut scratch);
+            }
         }
     }
 }
