@@ -196,3 +196,58 @@ pub(super) fn sampling_words(config: &Resolved) -> String {
     let samples = samples.map(|samples| format!(":{samples}")).unwrap_or_default();
     format!("weighted:{kind}:{hash:016x}{samples}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{config, numbered, stood};
+    use super::*;
+    use crate::config::Uneven;
+    use crate::error::ErrorKind;
+
+    fn state() -> State {
+        let config = config(Shard { rank: 1, world: 2 }, Order::Ordered, Uneven::Pad);
+        let stood = stood(&config, 5, false, &numbered(30));
+        let mut digest = Digest::default();
+        digest.add(Path::new("a.jpg"));
+        State { epoch: 4, position: 10, batches: 3, failed: 2, seed: 9, digest, ..stood }
+    }
+
+    #[test]
+    fn a_file_gives_back_what_was_saved() {
+        let (state, folder) = (state(), tempfile::tempdir().unwrap());
+        let file = folder.path().join("state.json");
+        State { epoch: 3, ..state.clone() }.save(&file).unwrap();
+        state.save(&file).unwrap();
+        let loaded = State::load(&file).unwrap();
+        assert_eq!(loaded, state);
+        assert_eq!((loaded.epoch(), loaded.batches(), loaded.failed()), (4, 3, 2));
+        assert_eq!((loaded.seed(), loaded.shard()), (9, Shard { rank: 1, world: 2 }));
+        assert_eq!((loaded.position(), loaded.digest()), (10, state.digest));
+        // Nothing lies beside it.
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_without_a_state_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.json");
+        let told = || {
+            let error = State::load(&file).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Resume);
+            assert!(error.to_string().contains("state.json"), "{error}");
+            error.to_string()
+        };
+        assert!(told().contains("no state can be read"));
+        let whole = serde_json::to_string(&state()).unwrap();
+        for (json, why) in [
+            (r#"{"version":2,"of":"another form"}"#, "another version of infeed has saved it"),
+            (r#"{"version":1,"of":"another form"}"#, "missing field `epoch`"),
+            (&whole[..whole.len() - 1], "EOF"),
+            ("", "EOF"),
+        ] {
+            std::fs::write(&file, json).unwrap();
+            let told = told();
+            assert!(told.contains(why), "{json}: {told}");
+        }
+    }
+}
