@@ -299,8 +299,16 @@ fn levels_converted_are_what_is_written_at_once() {
                 let mut at_once = vec![0.0; transform.row_len()];
                 transform.apply(&pixels, form, turn, &mut scratch, &mut at_once);
                 let mut converted = vec![9.0; transform.row_len()];
-                transform.convert(&levels, turn, &mut scratch, &mut converted);
+                // Nothing need lie ready in the scratch.
+                transform.convert(&levels, turn, &mut Scratch::default(), &mut converted);
                 assert_eq!(at_once, converted, "{layout} {color}");
+                // Mirrored as levels already.
+                let mut as_they_are = vec![0; transform.row_len()];
+                transform.begin(form, turn, &mut scratch);
+                transform.push_levels(0, &pixels, &mut scratch, &mut as_they_are);
+                let mut again = vec![9.0; transform.row_len()];
+                transform.convert_as_it_is(&as_they_are, &mut again);
+                assert_eq!(at_once, again, "{layout} {color}");
                 rows.push(converted);
             }
             assert!(rows.iter().any(|row| *row != rows[0]), "some are mirrored, some not");
