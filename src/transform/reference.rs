@@ -162,6 +162,46 @@ fn every_filter_agrees_with_the_formula() {
     }
 }
 
+/// What no target pixel weighs is not decoded, but for a neighbour on each side.
+#[test]
+fn no_more_is_looked_at_than_is_weighed() {
+    let (form, target) = (rgb(size(70, 60)), size(9, 12));
+    let mut scratch = Scratch::default();
+    for filter in FILTERS {
+        for fit in
+            [Fit::Crop { shorter: None }, Fit::Crop { shorter: Some(40) }, Fit::random_crop()]
+        {
+            let transform = Transform::<u8>::new(look(target, fit, filter));
+            for position in 0..20 {
+                let turn = Turn { epoch: 0, position };
+                let view = transform.view(form.size, turn);
+                let region = transform.begin(form, turn, &mut scratch);
+                let weighed = |from, len, resized, first, count| {
+                    let taps = (first..first + count)
+                        .flat_map(move |x| weights(filter, from, len, resized, x))
+                        .filter(|(_, weight)| weight.abs() > 1e-9)
+                        .map(|(at, _)| at);
+                    let (least, most) = (taps.clone().min().unwrap(), taps.max().unwrap());
+                    least..most + 1
+                };
+                let View { area, resized, left, top, .. } = view;
+                let across = weighed(area.left, area.width, resized.width, left, target.width);
+                let down = weighed(area.top, area.height, resized.height, top, target.height);
+                let check = |from: u32, len: u32, weighed: std::ops::Range<u32>| {
+                    let looked = from..from + len;
+                    assert!(
+                        (looked.start..=looked.start + 1).contains(&weighed.start)
+                            && (looked.end - 1..=looked.end).contains(&weighed.end),
+                        "{fit} {filter} {position}: {looked:?} for {weighed:?}"
+                    );
+                };
+                check(region.left, region.width, across);
+                check(region.top, region.height, down);
+            }
+        }
+    }
+}
+
 /// A bound that is far too high would refuse limits that could be kept.
 #[test]
 fn the_bound_is_near_what_the_worst_picture_takes() {
