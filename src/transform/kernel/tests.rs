@@ -43,6 +43,52 @@ fn a_split_weight_is_whole_again() {
     }
 }
 
+/// Wide loads rely on it.
+#[test]
+fn taps_tell_how_far_they_reach() {
+    let weights = [1024, 1024];
+    let mut pairs = Pairs::default();
+    for (channels, width, end) in [(3, 7, 21), (1, 7, 7), (3, 1, 3), (1, 2, 2)] {
+        let last = width - width.min(2);
+        pairs.refill(channels, width, [(last, weights), (last / 2, weights)].into_iter());
+        assert_eq!((pairs.end(), pairs.pixels()), (end, last as usize / 2..width as usize));
+        assert_eq!(pairs.step(), if width == 1 { 0 } else { channels });
+    }
+    let mut windows = Windows::default();
+    for (channels, end, filled_end) in [(3, 27, 36), (1, 9, 12)] {
+        windows.clear(channels, 3, 5);
+        windows.push(1, &[1]);
+        assert_eq!((windows.groups(), windows.filled_end()), (2, 9 * channels));
+        windows.push(4, &[1, 2, 3, 4, 5]);
+        windows.push(2, &[1, 2]);
+        assert_eq!((windows.end(), windows.filled_end()), (end, filled_end));
+        assert_eq!(windows.pixels(), 1..9);
+    }
+}
+
+#[test]
+#[should_panic = "a tap outside its row"]
+fn a_pair_lies_inside_its_row() {
+    Pairs::default().refill(1, 7, [(6, [2048, 0])].into_iter());
+}
+
+#[test]
+#[should_panic = "the row ends before its last tap"]
+fn a_row_is_as_long_as_its_pairs_reach() {
+    let mut pairs = Pairs::default();
+    pairs.refill(1, 7, [(5, [2048, 0])].into_iter());
+    filter_pairs(Isa::detect(), &[0; 6], &pairs, &mut [0]);
+}
+
+#[test]
+#[should_panic = "the row ends before its last tap"]
+fn a_row_is_as_long_as_its_windows_reach() {
+    let mut windows = Windows::default();
+    windows.clear(3, 1, 3);
+    windows.push(2, &[1, 2, 3]);
+    filter_windows(Isa::detect(), &[0; 14], &windows, &mut [0; 3]);
+}
+
 /// All 256 levels, in every place of the period, on every path.
 fn every_level<T: Element>(normalize: &Normalize) {
     let scales = Scale::<T>::all(normalize);
