@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::scripted::{Act, Scripted, Walk};
 use common::trees::{jpeg, ppm, tree};
 use common::within;
+use futures_util::StreamExt;
 use infeed::{Budget, CauseKind, Error, ErrorKind, Loader, LoaderBuilder, OnError, Order, Stage};
 use tempfile::TempDir;
 
@@ -84,6 +85,18 @@ fn skipped_samples_are_counted_and_named() {
         assert_eq!(indices, [1, 9]);
         let stats = epoch.stats();
         assert_eq!((stats.images, stats.failed, stats.replaced), (8, 2, 0));
+        drop(epoch);
+
+        // A stream tells the same.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut stream = loader.epoch(1).unwrap().into_stream();
+        assert_eq!(runtime.block_on(stream.by_ref().count()), 3);
+        assert_eq!(stream.failures().len(), 2);
+        assert_eq!((stream.stats().images, stream.stats().failed), (8, 2));
+        drop(stream);
+        let mut stream = loader.epochs(2..4).unwrap().into_stream();
+        assert_eq!(runtime.block_on(stream.by_ref().count()), 6);
+        assert_eq!(stream.failures().len(), 4);
     });
 }
 
