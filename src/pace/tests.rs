@@ -334,7 +334,7 @@ fn who_waits_for_decoding_gets_threads_and_then_room() {
     starts.images_per_second = 500.0;
     starts.wait = 0.19;
     let wait = |prefetch| starts.outcome(&Plant { prefetch, ..starts.plant }).wait;
-    assert!(wait(3) < 0.18, "{}", wait(3));
+    assert!(wait(3) < 0.02 && wait(2) > 0.06, "{} {}", wait(2), wait(3));
     let mut follows = pace(fixed);
     let decision = told(follows.decide(&starts, 5.0));
     let reason = "the step waited 19.0 %, by fits and starts".to_owned();
@@ -342,6 +342,9 @@ fn who_waits_for_decoding_gets_threads_and_then_room() {
     let trial = follows.trial.unwrap();
     assert_eq!((trial.knob, trial.from, trial.wait), (Knob::Prefetch, 2, 0.19));
     assert_eq!(trial.images_per_second, 500.0);
+    // It is the room that helps, not what the miniature says of the setting as it is.
+    starts.wait = 0.06;
+    assert_eq!(changed(pace(fixed).decide(&starts, 5.0)), Some((Knob::Prefetch, 2, 3)));
     starts.wait = 0.21;
     assert_eq!(pace(fixed).decide(&starts, 5.0), None);
     let mut even = sight(0.03);
