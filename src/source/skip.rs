@@ -15,6 +15,9 @@ use super::name_bytes;
 use crate::error::{Error, Result};
 use crate::random::mix;
 
+/// U+FEFF: as the first of a text it says that this is UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Samples that are left out, by their paths: those that a
 /// [survey](crate::survey::Survey::write_quarantine) found broken, or others.
 ///
@@ -182,7 +185,7 @@ impl Below {
 
 /// The paths in a list's text, or the number of a line and what is wrong with it.
 fn parse(text: &[u8]) -> Result<Vec<PathBuf>, (usize, String)> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let text = text.strip_prefix(MARK).unwrap_or(text);
     let mut paths = Vec::new();
     for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -249,6 +252,8 @@ pub(crate) fn write_path(out: &mut impl Write, path: &Path) -> io::Result<()> {
     // What is text stays readable; a space at the end would not be seen.
     let text = std::str::from_utf8(&bytes).is_ok();
     let last = bytes.len().saturating_sub(1);
+    // What looks like a byte order mark would be taken for one in the first line.
+    let mark = if bytes.starts_with(MARK) { MARK.len() } else { 0 };
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
             b'\\' => out.write_all(br"\\")?,
@@ -257,7 +262,7 @@ pub(crate) fn write_path(out: &mut impl Write, path: &Path) -> io::Result<()> {
             b'#' if at == 0 => out.write_all(br"\#")?,
             0..=31 | 127 => write!(out, r"\x{byte:02x}")?,
             b' ' if at == last => write!(out, r"\x{byte:02x}")?,
-            128.. if !text => write!(out, r"\x{byte:02x}")?,
+            128.. if !text || at < mark => write!(out, r"\x{byte:02x}")?,
             _ => out.write_all(&[byte])?,
         }
     }
@@ -306,14 +311,18 @@ mod tests {
 
     #[cfg(unix)]
     proptest! {
-        /// Whatever a file is called, its line means it.
+        /// Whatever a file is called, its line means it; in the first line too.
         #[test]
-        fn every_name_survives(bytes in prop::collection::vec(1_u8.., 1..40)) {
+        fn every_name_survives(
+            bytes in prop::collection::vec(1_u8.., 1..40), mark: bool, first: bool,
+        ) {
+            let bytes = if mark { [MARK, &bytes].concat() } else { bytes };
             let path = path_of(bytes).unwrap();
             prop_assume!(path != Path::new("."), "a folder's own name is no file's");
-            let mut text = b"# cause\n".to_vec();
+            let mut text = if first { Vec::new() } else { b"# cause\n".to_vec() };
+            let before = text.len();
             write_path(&mut text, &path).unwrap();
-            prop_assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 2);
+            prop_assert_eq!(text[before..].iter().filter(|byte| **byte == b'\n').count(), 1);
             prop_assert_eq!(parse(&text).unwrap(), [path]);
         }
     }
@@ -327,6 +336,7 @@ mod tests {
         };
         assert_eq!(line("cats/é 1.jpg"), "cats/é 1.jpg\n");
         assert_eq!(line("#a\\\n\t "), "\\#a\\\\\\n\\x09\\x20\n");
+        assert_eq!(line("\u{feff}é\u{feff}"), "\\xef\\xbb\\xbfé\u{feff}\n");
     }
 
     #[test]
