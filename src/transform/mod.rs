@@ -25,6 +25,8 @@ mod layout;
 #[cfg(test)]
 mod reference;
 mod separable;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
